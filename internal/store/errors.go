@@ -1,0 +1,79 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrLeaseLost says that the run has another owner by now, or none: nothing was written.
+	ErrLeaseLost = errors.New("the run's lease is lost: another process took the run over, or it has ended")
+	// ErrNotFound says that no run has this id or prefix.
+	ErrNotFound = errors.New("no such run")
+	// ErrDuplicateID says that a run with this id exists; take a new one.
+	ErrDuplicateID = errors.New("a run with this id exists already")
+	// ErrNoAccess says that the account may not do this in Rikki's database.
+	ErrNoAccess = errors.New("the account has no access to Rikki's database")
+)
+
+// BusyError says that the script has as many active runs as it may have.
+type BusyError struct {
+	// Holder is the active run that started first.
+	Holder Run
+	// Limit is how many may be active at once.
+	Limit int
+}
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%s is running already: run %s, by %s on %s (pid %d), since %s",
+		e.Holder.Script, e.Holder.ID, e.Holder.Actor, e.Holder.Lease.Owner.Host, e.Holder.Lease.Owner.PID,
+		e.Holder.StartedAt.UTC().Format("2006-01-02 15:04:05 MST"))
+}
+
+// AmbiguousError says that a prefix fits more than one run.
+type AmbiguousError struct {
+	Prefix string
+	// Candidates are some of the runs that fit, newest first.
+	Candidates []Run
+}
+
+func (e *AmbiguousError) Error() string {
+	ids := make([]string, len(e.Candidates))
+	for i, r := range e.Candidates {
+		ids[i] = r.ID
+	}
+	return fmt.Sprintf("%q fits more than one run: %s; give more of the id", e.Prefix, strings.Join(ids, ", "))
+}
+
+// Server error codes that mean something here.
+const (
+	codeBadValue     = 2
+	codeUnauthorized = 13
+	codeAtlas        = 8000
+	codeDuplicateKey = 11000
+)
+
+// wrap names the operation and makes a refusal of rights recognisable.
+func wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if noAccess(err) {
+		return fmt.Errorf("%s: %w: %w", op, ErrNoAccess, err)
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}
+
+func noAccess(err error) bool {
+	var se mongo.ServerError
+	if !errors.As(err, &se) {
+		return false
+	}
+	// Atlas answers with a code of its own for many things; only its text tells.
+	return se.HasErrorCode(codeUnauthorized) ||
+		se.HasErrorCode(codeAtlas) && strings.Contains(err.Error(), "not allowed to do action")
+}
