@@ -2,6 +2,7 @@ package term
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -190,7 +191,7 @@ func (f frame) details() string {
 		if f.head.Hint != "" {
 			errs += " (show: " + f.head.Hint + ")"
 		}
-		parts = append(parts[:len(parts):len(parts)], errs)
+		parts = append(slices.Clip(parts), errs)
 	}
 	return strings.Join(parts, " · ")
 }

@@ -45,7 +45,7 @@ func (t *Term) Handler(level slog.Leveler) slog.Handler {
 	case LogJSON:
 		return &gate{t: t, next: slog.NewJSONHandler(jsonSafe{t.Err()}, &slog.HandlerOptions{Level: level}), keep: true}
 	case LogPretty:
-		return &gate{t: t, next: tint.NewHandler(t.Err(), &tint.Options{
+		return &gate{t: t, next: tint.NewTextHandler(t.Err(), &tint.Options{
 			Level: level, TimeFormat: "15:04:05", NoColor: !t.errColor,
 		})}
 	default:

@@ -1,0 +1,84 @@
+# Rikki's chores. `make` lists them; `make test` is what CI runs.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GOFUMPT  := v0.12.0
+LINT     := v2.15.0
+TESTSUM  := v1.13.0
+
+# Per package. A package that needs longer has a hanging test.
+TIMEOUT  := 8m
+# Packages tested at once: each of them runs a mongod of its own beside its tests.
+PARALLEL := 2
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: ## Everything CI checks: tools, format, vet, lint, other platforms, tests with the race detector
+	@rm -f bin/timings
+	@.ci/step tools $(MAKE) --no-print-directory tools
+	@.ci/step format .ci/format
+	@.ci/step vet .ci/modules go vet ./...
+	@.ci/step lint .ci/modules golangci-lint run
+	@.ci/step cross .ci/modules $(CURDIR)/.ci/cross
+	@cat bin/timings
+	@.ci/step test .ci/tests $(TIMEOUT) $(PARALLEL)
+
+.PHONY: check
+check: ## Tests of the packages in PKG (default all) without the race detector, for the time between edits
+	go test -timeout $(TIMEOUT) -p $(PARALLEL) $(or $(PKG),./...)
+
+.PHONY: lint
+lint: bin/.golangci-lint-$(LINT) ## Run the linters of .golangci.yml
+	@.ci/modules golangci-lint run
+
+.PHONY: fmt
+fmt: bin/.gofumpt-$(GOFUMPT) ## Format all Go files
+	@git ls-files -z --cached --others --exclude-standard '*.go' | xargs -0 -r ls -d 2>/dev/null | xargs -r bin/gofumpt -w
+
+.PHONY: cross
+cross: ## Compile for linux/arm64, darwin/arm64 and windows/amd64
+	@.ci/modules $(CURDIR)/.ci/cross
+
+.PHONY: cover
+cover: ## Coverage of the root module, as a list and as bin/cover.html
+	@mkdir -p bin
+	go test -timeout $(TIMEOUT) -p $(PARALLEL) -coverpkg ./... -coverprofile bin/cover.out ./...
+	@go tool cover -html bin/cover.out -o bin/cover.html
+	@go tool cover -func bin/cover.out | tail -1
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (30s)
+	@.ci/fuzz
+
+.PHONY: bench
+bench: ## Measure Rikki against its peers: a table, and JSON in bench/
+	cd bench && go run .
+
+.PHONY: docs
+docs: ## Rewrite the snippets and tables in the docs, and api.txt, from the code
+	go test ./internal/arch -update
+
+.PHONY: tools
+tools: bin/.gofumpt-$(GOFUMPT) bin/.golangci-lint-$(LINT) bin/.gotestsum-$(TESTSUM) ## Fetch the tools into ./bin
+
+# A stamp per version: another version in this file means another build.
+bin/.gofumpt-$(GOFUMPT):
+	@$(call fetch,gofumpt,mvdan.cc/gofumpt@$(GOFUMPT),$@)
+
+bin/.golangci-lint-$(LINT):
+	@$(call fetch,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT),$@)
+
+bin/.gotestsum-$(TESTSUM):
+	@$(call fetch,gotestsum,gotest.tools/gotestsum@$(TESTSUM),$@)
+
+define fetch
+mkdir -p bin && rm -f bin/.$(1)-v* && echo "    $(2)" && GOFLAGS= GOWORK=off GOBIN=$(CURDIR)/bin go install $(2) && touch $(3)
+endef
+
+.PHONY: clean
+clean: ## Remove ./bin
+	rm -rf bin
