@@ -1,0 +1,2 @@
+// Package embedded runs a real mongod for a program that has none to connect to.
+package embedded

@@ -1,0 +1,25 @@
+//go:build unix
+
+package embedded
+
+import (
+	"os"
+	"syscall"
+)
+
+func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
+
+func freeze(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
+
+func thaw(p *os.Process) { _ = p.Signal(syscall.SIGCONT) }
+
+// exitStatus returns the exit code, or -1 and the signal's name.
+func exitStatus(s *os.ProcessState) (int, string) {
+	if s == nil {
+		return -1, ""
+	}
+	if w, ok := s.Sys().(syscall.WaitStatus); ok && w.Signaled() {
+		return -1, w.Signal().String()
+	}
+	return s.ExitCode(), ""
+}
