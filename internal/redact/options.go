@@ -27,7 +27,7 @@ func safeOption(part string) string {
 }
 
 // harmless reports whether an option's value holds nothing secret. Paths of
-// keys and certificates are left out: they tell an attacker where to look.
+// private keys are left out: they tell an attacker where to look.
 func harmless(key string) bool {
 	switch strings.ToLower(key) {
 	case "appname", "authmechanism", "authsource", "compressors", "connect", "connecttimeoutms",
@@ -36,7 +36,7 @@ func harmless(key string) bool {
 		"maxpoolsize", "maxstalenessseconds", "minpoolsize", "readconcernlevel", "readpreference",
 		"readpreferencetags", "replicaset", "retryreads", "retrywrites", "servermonitoringmode",
 		"serverselectiontimeoutms", "sockettimeoutms", "srvmaxhosts", "srvservicename", "ssl",
-		"timeoutms", "tls", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames",
+		"timeoutms", "tls", "tlscafile", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames",
 		"tlsdisablecertificaterevocationcheck", "tlsdisableocspendpointcheck", "tlsinsecure", "w",
 		"waitqueuetimeoutms", "wtimeoutms", "zlibcompressionlevel", "zstdcompressionlevel":
 		return true

@@ -3,6 +3,7 @@ package redact
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -20,6 +21,26 @@ type Redactor struct {
 	mu       sync.RWMutex
 	known    map[string]bool
 	replacer *strings.Replacer
+}
+
+// New returns a Redactor that knows the given secrets, see [Redactor.Add].
+func New(secrets ...string) *Redactor {
+	r := &Redactor{}
+	for _, secret := range secrets {
+		r.Add(secret)
+	}
+	return r
+}
+
+// Clone returns a Redactor that knows what r knows by now, and learns nothing
+// that r is told from here on.
+func (r *Redactor) Clone() *Redactor {
+	if r == nil {
+		return &Redactor{}
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return &Redactor{known: maps.Clone(r.known), replacer: r.replacer}
 }
 
 // Add makes r hide a secret in its plain, percent-encoded, JSON-escaped and
@@ -55,56 +76,11 @@ func (r *Redactor) Add(secret string) {
 	r.replacer = strings.NewReplacer(pairs...)
 }
 
-// AddURI makes r hide the password and the secret options of a URI wherever
-// they appear, also outside of a URI. User names stay: they are ordinary words.
+// AddURI makes r hide the [Secrets] of a URI wherever they appear, also outside
+// of a URI.
 func (r *Redactor) AddURI(uri string) {
-	_, rest, ok := cutScheme(strings.TrimSpace(uri))
-	if !ok {
-		return
-	}
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		if _, password, ok := strings.Cut(rest[:at], ":"); ok {
-			r.Add(password)
-		}
-	}
-	// With an @ behind the first ?, the options may start at an earlier or a later
-	// one; the last is right unless an option's value holds a ? itself.
-	for i := strings.IndexByte(rest, '?'); i >= 0; {
-		for option := range strings.SplitSeq(rest[i+1:], "&") {
-			r.addOption(option)
-		}
-		next := strings.IndexByte(rest[i+1:], '?')
-		if next < 0 {
-			break
-		}
-		i += 1 + next
-	}
-}
-
-func (r *Redactor) addOption(option string) {
-	key, value, ok := strings.Cut(option, "=")
-	if !ok || harmless(key) || value == "true" || value == "false" {
-		return
-	}
-	r.Add(value)
-	if !strings.EqualFold(key, "authMechanismProperties") {
-		return
-	}
-	for property := range strings.SplitSeq(value, ",") {
-		if name, secret, ok := strings.Cut(property, ":"); ok && secretProperty(name) {
-			r.Add(secret)
-		}
-	}
-}
-
-// secretProperty tells the properties that hold a credential from those, such
-// as ENVIRONMENT:gcp, whose values are ordinary words.
-func secretProperty(name string) bool {
-	switch strings.ToUpper(name) {
-	case "SERVICE_NAME", "SERVICE_REALM", "SERVICE_HOST", "CANONICALIZE_HOST_NAME", "ENVIRONMENT", "ALLOWED_HOSTS":
-		return false
-	default:
-		return true
+	for _, secret := range Secrets(uri) {
+		r.Add(secret)
 	}
 }
 

@@ -72,6 +72,20 @@ func TestRedactor(t *testing.T) {
 		}
 	})
 
+	t.Run("KeepsAClonesSecretsApart", func(t *testing.T) {
+		t.Parallel()
+		r := redact.New("secret-1")
+		clone := r.Clone()
+		clone.Add("secret-2")
+		r.Add("secret-3")
+		if got, want := r.Text("secret-1 secret-2 secret-3"), "*** secret-2 ***"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if got, want := clone.Text("secret-1 secret-2 secret-3"), "*** *** secret-3"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+
 	t.Run("TakesSecretsWhileOthersRead", func(t *testing.T) {
 		t.Parallel()
 		var r redact.Redactor
