@@ -16,6 +16,8 @@ var (
 	ErrNotFound = errors.New("no such run")
 	// ErrDuplicateID says that a run with this id exists; take a new one.
 	ErrDuplicateID = errors.New("a run with this id exists already")
+	// ErrTransition says that a run can't go from its state to the one that was asked for.
+	ErrTransition = errors.New("no such change of state")
 	// ErrNoAccess says that the account may not do this in Rikki's database.
 	ErrNoAccess = errors.New("the account has no access to Rikki's database")
 )
@@ -62,7 +64,7 @@ func wrap(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if noAccess(err) {
+	if noAccess(err) && !errors.Is(err, ErrNoAccess) {
 		return fmt.Errorf("%s: %w: %w", op, ErrNoAccess, err)
 	}
 	return fmt.Errorf("%s: %w", op, err)

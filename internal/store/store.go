@@ -8,8 +8,15 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
+// The names of the collections.
+const (
+	collRuns = "runs"
+	collLogs = "logs"
+)
+
 // Store reads and writes Rikki's own collections. It holds no state and is safe for concurrent use.
 type Store struct {
+	db   *mongo.Database
 	runs *mongo.Collection
 	logs *mongo.Collection
 }
@@ -21,5 +28,5 @@ func New(db *mongo.Database) *Store {
 		SetWriteConcern(writeconcern.Majority()).
 		SetReadConcern(readconcern.Majority()).
 		SetReadPreference(readpref.Primary()))
-	return &Store{runs: db.Collection("runs"), logs: db.Collection("logs")}
+	return &Store{db: db, runs: db.Collection(collRuns), logs: db.Collection(collLogs)}
 }

@@ -219,10 +219,8 @@ type Log struct {
 
 // LogFilter selects log records. Its zero value selects all of them.
 type LogFilter struct {
-	// AfterSeq skips the records up to and including this one.
+	// AfterSeq skips the records up to and including this one. Sequence numbers start at 1.
 	AfterSeq int64
-	// FromStart is implied when AfterSeq is 0 or below: sequence numbers start at 1.
-
 	// MinLevel leaves out what is below it; nil leaves out nothing.
 	MinLevel slog.Leveler
 	// Text is searched in the message, whatever its case.

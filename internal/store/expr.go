@@ -1,0 +1,44 @@
+package store
+
+import "go.mongodb.org/mongo-driver/v2/bson"
+
+// The pieces of pipelines that more than one operation uses. Names in them are field paths, never values from outside:
+// those are always wrapped by literal.
+
+const now = "$$NOW"
+
+// literal keeps the server from reading v as an expression: "$5" and {"$ne": 1} are data.
+func literal(v any) bson.D { return bson.D{{Key: "$literal", Value: v}} }
+
+func op(name string, args ...any) bson.D { return bson.D{{Key: name, Value: bson.A(args)}} }
+
+// cond is v where c holds, and otherwise what the field holds already, be it nothing.
+func cond(c any, v any, field string) bson.D { return op("$cond", c, v, "$"+field) }
+
+// expiresIn is the server's time in so many milliseconds.
+func expiresIn(ms int64) bson.D { return op("$add", now, ms) }
+
+// expired holds when the lease has run out, or was never there: nothing sorts below any time.
+func expired() bson.D { return op("$lt", "$lease.expires", now) }
+
+func isActive() bson.D { return op("$in", "$state", activeStates()) }
+
+// lapsed holds for a run that says it is active though nobody keeps it.
+func lapsed() bson.D { return op("$and", isActive(), expired()) }
+
+// lastSeen is the server's time of the owner's last sign of life.
+func lastSeen() bson.D { return op("$ifNull", "$lease.renewed", "$started_at", now) }
+
+// freeExpired is the stage that takes the slot from a run whose lease has expired, and leaves any other document as it
+// is. An active run becomes interrupted; one that was stuck keeps its final state. The epoch grows, so that the owner, if
+// it still lives somewhere, finds its lease lost.
+func freeExpired() bson.D {
+	stuck := op("$and", expired(), op("$eq", "$stuck", true))
+	return bson.D{{Key: "$set", Value: bson.D{
+		{Key: "state", Value: cond(lapsed(), Interrupted, "state")},
+		{Key: "ended_at", Value: cond(lapsed(), lastSeen(), "ended_at")},
+		{Key: "stopped_at", Value: cond(stuck, lastSeen(), "stopped_at")},
+		{Key: "lease.epoch", Value: cond(expired(), op("$add", op("$ifNull", "$lease.epoch", 0), 1), "lease.epoch")},
+		{Key: "slot", Value: cond(expired(), "$$REMOVE", "slot")},
+	}}}
+}

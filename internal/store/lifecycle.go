@@ -1,0 +1,165 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// owned is the filter of every change that an owner makes: this run, under this epoch, in one of these states.
+func owned(id string, epoch int64, states []State) bson.D {
+	return bson.D{
+		{Key: "_id", Value: id},
+		{Key: "lease.epoch", Value: epoch},
+		{Key: "state", Value: bson.D{{Key: "$in", Value: states}}},
+	}
+}
+
+// stuck is the filter for a run whose record is closed though its script goes on.
+func stuck(id string, epoch int64) bson.D {
+	return bson.D{
+		{Key: "_id", Value: id},
+		{Key: "lease.epoch", Value: epoch},
+		{Key: "stuck", Value: true},
+		{Key: "slot", Value: bson.D{{Key: "$exists", Value: true}}},
+	}
+}
+
+// Beat renews the lease and stores how far the run is. [ErrLeaseLost] means that the run is somebody else's by now, or has
+// ended; nothing was written. A lease that has expired and that nobody took over is renewed: nothing has happened to it.
+func (s *Store) Beat(ctx context.Context, id string, epoch int64, b Beat) (Pulse, error) {
+	set := bson.D{
+		{Key: "lease.expires", Value: expiresIn(b.TTL.Milliseconds())},
+		{Key: "lease.renewed", Value: now},
+	}
+	set = appendProgress(set, b.Progress)
+	set = appendCounters(set, b.Counters)
+	filter := bson.D{{Key: "$or", Value: bson.A{owned(id, epoch, activeStates()), stuck(id, epoch)}}}
+	var out struct {
+		State State `bson:"state"`
+		Lease Lease `bson:"lease"`
+	}
+	err := s.runs.FindOneAndUpdate(ctx, filter, stages(set), after(id).
+		SetProjection(bson.D{{Key: "state", Value: 1}, {Key: "lease", Value: 1}})).Decode(&out)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return Pulse{}, fmt.Errorf("run %s, epoch %d: %w", id, epoch, ErrLeaseLost)
+	}
+	if err != nil {
+		return Pulse{}, wrap("renew the lease of run "+id, err)
+	}
+	return Pulse{State: out.State, Expires: out.Lease.Expires}, nil
+}
+
+// Move records that the owner's run goes to another active state: from running to cancelling, say, while it drains. It is
+// idempotent.
+func (s *Store) Move(ctx context.Context, id string, epoch int64, to State) (Run, error) {
+	if !to.Active() {
+		return Run{}, fmt.Errorf("run %s: %w: Move only leads to active states, not to %q", id, ErrTransition, to)
+	}
+	set := bson.D{{Key: "state", Value: literal(to)}, {Key: "lease.renewed", Value: now}}
+	return s.transit(ctx, id, epoch, to, set)
+}
+
+// Finish ends a run and frees its slot, or keeps the slot when f says that the script is stuck. It is idempotent: when the
+// same owner has ended the run in the same state before, as after a lost answer, it returns the record as it is.
+func (s *Store) Finish(ctx context.Context, id string, epoch int64, f Finish) (Run, error) {
+	if f.State.Active() || f.State == Queued || !f.State.Valid() {
+		return Run{}, fmt.Errorf("run %s: %w: it can't end as %q", id, ErrTransition, f.State)
+	}
+	set := bson.D{
+		{Key: "state", Value: literal(f.State)},
+		{Key: "ended_at", Value: now},
+		{Key: "lease.renewed", Value: now},
+	}
+	if f.Stuck {
+		set = append(set, bson.E{Key: "stuck", Value: true})
+	} else {
+		set = append(set, bson.E{Key: "slot", Value: "$$REMOVE"})
+	}
+	data := appendFitted(nil, "result", f.Result)
+	data = appendFindings(data, f.Findings)
+	if f.Error != nil {
+		data = append(data, bson.E{Key: "error", Value: clipError(*f.Error)})
+	}
+	if f.LogsDropped > 0 {
+		data = append(data, bson.E{Key: "logs_dropped", Value: f.LogsDropped})
+	}
+	for _, e := range data {
+		set = append(set, bson.E{Key: e.Key, Value: literal(e.Value)})
+	}
+	set = appendProgress(set, f.Progress)
+	set = appendCounters(set, f.Counters)
+	return s.transit(ctx, id, epoch, f.State, set)
+}
+
+// transit makes one step of the table in states.go.
+func (s *Store) transit(ctx context.Context, id string, epoch int64, to State, set bson.D) (Run, error) {
+	run, err := decode(s.runs.FindOneAndUpdate(ctx, owned(id, epoch, from(to)), stages(set), after(id)))
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return s.whyNot(ctx, id, epoch, to)
+	}
+	if err != nil {
+		return Run{}, wrap(fmt.Sprintf("record that run %s is %s", id, to), err)
+	}
+	return run, nil
+}
+
+// whyNot looks why a step found no run to make it.
+func (s *Store) whyNot(ctx context.Context, id string, epoch int64, to State) (Run, error) {
+	run, err := decode(s.runs.FindOne(ctx, bson.D{{Key: "_id", Value: id}}, options.FindOne().SetComment(id)))
+	switch {
+	case err != nil && !errors.Is(err, mongo.ErrNoDocuments):
+		return Run{}, wrap("look at run "+id, err)
+	case err != nil || run.Lease.Epoch != epoch:
+		return Run{}, fmt.Errorf("run %s, epoch %d, can't become %s: %w", id, epoch, to, ErrLeaseLost)
+	case run.State == to:
+		return run, nil // done before, by the same owner
+	case !run.State.Active():
+		return run, fmt.Errorf("run %s can't become %s, it is %s: %w", id, to, run.State, ErrLeaseLost)
+	default:
+		return run, fmt.Errorf("run %s: %w: it is %s and can't become %s", id, ErrTransition, run.State, to)
+	}
+}
+
+// Release frees the slot of a stuck run whose script has stopped after all. It is idempotent, and does nothing to a slot
+// that is somebody else's.
+func (s *Store) Release(ctx context.Context, id string, epoch int64) error {
+	set := bson.D{
+		{Key: "slot", Value: "$$REMOVE"},
+		{Key: "stopped_at", Value: now},
+		{Key: "lease.renewed", Value: now},
+	}
+	_, err := s.runs.UpdateOne(ctx, stuck(id, epoch), stages(set), options.UpdateOne().SetComment(id))
+	return wrap("free the slot of run "+id, err)
+}
+
+// Sweep takes the slots of all runs whose lease has expired on the server's clock, or that have none, and marks those that
+// were active as interrupted. It returns how many it found. It never touches a run with a live lease, and needs no lock:
+// any number of processes may sweep at once.
+func (s *Store) Sweep(ctx context.Context) (int, error) {
+	filter := bson.D{
+		{Key: "$or", Value: bson.A{
+			bson.D{{Key: "slot", Value: bson.D{{Key: "$exists", Value: true}}}},
+			bson.D{{Key: "state", Value: bson.D{{Key: "$in", Value: activeStates()}}}},
+		}},
+		{Key: "$expr", Value: expired()},
+	}
+	// An update of many documents is not retried by the driver; done twice it does nothing more.
+	res, err := s.runs.UpdateMany(ctx, filter, bson.A{freeExpired()}, options.UpdateMany().SetComment("rikki sweep"))
+	if err != nil {
+		return 0, wrap("sweep for interrupted runs", err)
+	}
+	return int(res.ModifiedCount), nil
+}
+
+// stages is the pipeline of one $set.
+func stages(set bson.D) bson.A { return bson.A{bson.D{{Key: "$set", Value: set}}} }
+
+// after asks for the document as it is after the change. Rikki's own commands carry the run's id as comment.
+func after(id string) *options.FindOneAndUpdateOptionsBuilder {
+	return options.FindOneAndUpdate().SetReturnDocument(options.After).SetComment(id)
+}
