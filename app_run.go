@@ -1,0 +1,363 @@
+package rikki
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rikki-go/rikki/internal/store"
+	"github.com/rikki-go/rikki/params"
+)
+
+// RunOptions says how one run differs from what its script says of itself. The
+// zero value and nil are fine.
+type RunOptions struct {
+	// Params are the script's parameters: a map[string]any by name, a
+	// json.RawMessage, a list of [params.Layer] with the most important
+	// first, or a pointer to a filled struct of the script's own type. In a
+	// struct a zero field means the default; everywhere else what is given
+	// counts, zero or not.
+	Params any
+
+	// Timeout replaces [Options.Timeout].
+	Timeout time.Duration
+
+	// DryRun asks the script to say what it would do and change nothing.
+	DryRun bool
+
+	// NoHistory leaves this run out of the history.
+	NoHistory bool
+
+	// Trigger says what started the run: "api" unless told otherwise.
+	Trigger string
+
+	// Actor replaces [Config.Actor].
+	Actor string
+
+	// Observers are told of this run's events.
+	Observers []Observer
+}
+
+// Result is how a run ended.
+type Result struct {
+	Run      string           `json:"run"`
+	Script   string           `json:"script"`
+	State    State            `json:"state"`
+	Value    any              `json:"result,omitempty"` // what Execute returned
+	Failure  *Failure         `json:"error,omitempty"`
+	Findings []Finding        `json:"findings,omitempty"`
+	Counters map[string]int64 `json:"counters,omitempty"`
+	Progress *ProgressState   `json:"progress,omitempty"`
+	DryRun   bool             `json:"dry_run,omitempty"`
+	Started  time.Time        `json:"started_at"`
+	Duration time.Duration    `json:"duration"`
+
+	// Stopped is false if the script was still going on when the run ended:
+	// it ignores its context.
+	Stopped bool `json:"stopped"`
+
+	// Recorded tells whether the history has this outcome.
+	Recorded bool `json:"recorded"`
+}
+
+// Run runs a script and waits for its end.
+//
+// The error is nil if and only if the run succeeded. The result is nil if the
+// run never began: an [*UnknownScriptError], a [*params.Error], an
+// [*AlreadyRunningError], a [*conn.Error] or another failure to begin. Otherwise
+// the error is the script's own, or one of [*ValidationError], [*PanicError],
+// [ErrTimeout], [ErrCancelled], [ErrInterrupted] and [ErrLeaseLost].
+//
+// When ctx is cancelled, the run is asked to stop, cancelled and cleaned up,
+// and only then Run returns; see [Options.Drain] and [Options.Grace].
+func (a *App) Run(ctx context.Context, script string, opts *RunOptions) (*Result, error) {
+	if opts == nil {
+		opts = &RunOptions{}
+	}
+	x, err := a.prepare(script, *opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.enter(); err != nil {
+		return nil, err
+	}
+	defer a.runs.Done()
+	if err := x.open(ctx); err != nil {
+		return nil, x.redactor.Error(err)
+	}
+	out := x.perform(ctx)
+	defer func() { x.close(ctx, out.late) }()
+	if err := x.cleanup(ctx); err != nil {
+		x.log.Error("cleanup failed", "error", err)
+		if out.err == nil {
+			out.err = err
+		}
+	}
+	return x.finish(ctx, out)
+}
+
+// prepare does all of a run that needs no connection.
+func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
+	e, err := a.lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	if ro.DryRun && !e.opts.DryRun {
+		return nil, fmt.Errorf("%s: %w", name, ErrNoDryRun)
+	}
+	x := &execution{app: a, entry: e, opts: e.opts, ro: ro, redactor: a.redactor.Clone(), buffer: &logBuffer{}}
+	x.script, x.params = e.fresh()
+	if err := x.fill(ro.Params); err != nil {
+		return nil, err
+	}
+
+	id := store.NewID()
+	x.bus = &bus{run: id, script: name, now: time.Now}
+	x.bus.observers = append(append(x.bus.observers, a.cfg.Observers...), ro.Observers...)
+	x.run = &Run{
+		id: id, script: name, attempt: 1, dryRun: ro.DryRun,
+		progress: newProgress(time.Now, func(p ProgressState) { x.bus.publish(Event{Type: EventProgress, Progress: &p}) }),
+		stopping: make(chan struct{}),
+	}
+	own := a.cfg.Log.Handler().WithAttrs([]slog.Attr{slog.String(keyRun, id), slog.String(keyScript, name)})
+	x.log = slog.New(x.redactor.Handler(slog.NewMultiHandler(own, &runHandler{buffer: x.buffer, publish: x.bus.publish})))
+	x.run.log = x.log
+	x.recorder = &recorder{
+		ttl: a.cfg.LeaseTTL, buffer: x.buffer, progress: x.run.progress, counters: x.run.countersCopy, log: x.log,
+	}
+	return x, nil
+}
+
+// fill sets the script's parameters and makes its secrets known to the
+// redactor.
+func (x *execution) fill(given any) error {
+	layers, err := x.layers(given)
+	if err != nil {
+		return err
+	}
+	spec := x.entry.spec
+	if err := spec.Fill(x.params, layers...); err != nil {
+		return err
+	}
+	for _, secret := range spec.Secrets(x.params) {
+		x.redactor.Add(secret)
+	}
+	return nil
+}
+
+// layers turns the forms of [RunOptions.Params] into layers. A struct becomes
+// the parameters themselves.
+func (x *execution) layers(given any) ([]params.Layer, error) {
+	spec := x.entry.spec
+	switch given := given.(type) {
+	case nil:
+		return nil, nil
+	case []params.Layer:
+		return given, nil
+	case json.RawMessage:
+		layer, err := spec.FromJSON(given, params.OriginAPI)
+		return []params.Layer{layer}, err
+	case map[string]any:
+		layer, err := spec.FromMap(given, params.OriginAPI)
+		return []params.Layer{layer}, err
+	}
+	src, dst := reflect.ValueOf(given), reflect.ValueOf(x.params)
+	if src.Type() != dst.Type() || src.IsNil() {
+		return nil, fmt.Errorf("parameters of script %s: got a %T; pass a map[string]any, a json.RawMessage or a %T", x.entry.name, given, x.params)
+	}
+	dst.Elem().Set(reflect.ValueOf(cloneStruct(given)).Elem())
+	return nil, nil
+}
+
+// open acquires the connection and begins the record at the same time: both
+// begin with a round trip or two, and most scripts are short.
+func (x *execution) open(ctx context.Context) error {
+	a := x.app
+	x.started = time.Now()
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		ref, err := a.source.Acquire(gctx)
+		x.ref = ref
+		return err
+	})
+	if a.history != nil && !x.ro.NoHistory {
+		group.Go(func() error { return x.beginRecord(gctx) })
+	}
+	if err := group.Wait(); err != nil {
+		x.abandon(ctx, err)
+		return err
+	}
+	x.run.ref = x.ref
+	a.monitor.watch(x.run.id)
+	x.bus.publish(Event{Type: EventState, State: Running})
+	return nil
+}
+
+// beginRecord begins the record; an account that may not write to Rikki's
+// database is no reason not to run.
+func (x *execution) beginRecord(ctx context.Context) error {
+	err := x.recorder.begin(ctx, x.app.history, x.newRun())
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, store.ErrNoAccess):
+		x.log.Warn("this run leaves no history and has no lease: the account may not write to the database "+
+			x.app.cfg.HistoryDatabase, "error", err, "fix", "grant it readWrite there, or say --no-history")
+		return nil
+	default:
+		return err
+	}
+}
+
+// abandon undoes what of open had succeeded.
+func (x *execution) abandon(ctx context.Context, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
+	defer cancel()
+	if x.recorder.on() {
+		_, _ = x.recorder.finish(ctx, store.Finish{ // the error of open is what the caller gets
+			State: Failed, Error: &store.RunError{Kind: "connection", Message: x.redactor.Text(err.Error())},
+		})
+		x.recorder.end(ctx)
+	}
+	if x.ref != nil {
+		_ = x.ref.Release(ctx)
+	}
+}
+
+func (x *execution) newRun() store.NewRun {
+	a := x.app
+	source, version := buildSource()
+	return store.NewRun{
+		ID: x.run.id, Script: x.entry.name, Concurrency: x.opts.Concurrency,
+		TTL: a.cfg.LeaseTTL, Owner: a.owner,
+		Actor: cmp.Or(x.ro.Actor, a.cfg.Actor), Trigger: cmp.Or(x.ro.Trigger, "api"),
+		Source: store.Source{
+			Module: source.Module, Version: source.Version, Revision: source.Revision, Modified: source.Modified,
+		},
+		RikkiVersion: version, Database: a.source.Database(), DryRun: x.ro.DryRun,
+		Attempt: x.run.attempt, Timeout: max(x.timeout(), 0),
+		Params: x.entry.spec.Masked(x.params),
+	}
+}
+
+// finish records the outcome and makes the result.
+func (x *execution) finish(caller context.Context, out outcome) (*Result, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), x.app.cfg.LeaseTTL)
+	defer cancel()
+	progress := x.run.progress.finish()
+	out.err = x.redactor.Error(out.err)
+	result := &Result{
+		Run: x.run.id, Script: x.entry.name, State: stateOf(out.err), Value: out.value,
+		Failure: failureOf(out.err), Findings: x.findings.All(), Counters: x.run.countersCopy(),
+		DryRun: x.ro.DryRun, Started: x.started.UTC(), Duration: time.Since(x.started), Stopped: out.late == nil,
+	}
+	if progress.Done != 0 || progress.Total != 0 {
+		result.Progress = &progress
+	}
+	if x.recorder.on() {
+		if err := x.record(ctx, result, progress); err != nil {
+			x.log.Error("the history doesn't have the outcome of this run", "error", err)
+			if errors.Is(err, store.ErrLeaseLost) && out.err == nil {
+				out.err = ErrLeaseLost
+				result.State, result.Failure = stateOf(out.err), failureOf(out.err)
+			}
+		}
+	}
+	x.bus.publish(Event{Type: EventState, State: result.State})
+	x.bus.publish(Event{Type: EventResult, Result: result})
+	return result, out.err
+}
+
+func (x *execution) record(ctx context.Context, result *Result, progress ProgressState) error {
+	end := store.Finish{
+		State: result.State, Counters: result.Counters, Stuck: !result.Stopped, Progress: storedProgress(progress),
+	}
+	for _, f := range result.Findings {
+		end.Findings = append(end.Findings, store.Finding{Level: string(f.Level), Message: x.redactor.Text(f.Message)})
+	}
+	value, err := storedResult(result.Value)
+	if err != nil {
+		x.log.Warn("the history doesn't have the run's result", "error", err)
+	}
+	end.Result = value
+	if f := result.Failure; f != nil {
+		end.Error = &store.RunError{Kind: f.Kind, Message: f.Message, Stack: x.redactor.Text(f.Stack)}
+	}
+	_, err = x.recorder.finish(ctx, end)
+	result.Recorded = err == nil
+	return err
+}
+
+// close gives everything back. A script that didn't stop loses its connection
+// if no other run shares it, but keeps its lease: as long as it may be writing,
+// no other run of it may begin.
+func (x *execution) close(caller context.Context, late <-chan outcome) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), historyTimeout)
+	defer cancel()
+	x.app.monitor.forget(x.run.id)
+
+	var group errgroup.Group
+	if late == nil {
+		group.Go(func() error { x.recorder.end(ctx); return nil })
+	} else {
+		x.app.runs.Go(func() { x.linger(context.WithoutCancel(caller), late) })
+	}
+	if err := x.ref.Release(ctx); err != nil {
+		x.app.cfg.Log.Debug("closing the connection", "error", err)
+	}
+	_ = group.Wait()
+}
+
+// linger waits for a script that outlived its run, and then frees its place.
+func (x *execution) linger(ctx context.Context, late <-chan outcome) {
+	<-late
+	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
+	defer cancel()
+	x.recorder.release(ctx)
+	x.recorder.end(ctx)
+}
+
+// stateOf maps how the hooks ended to the state of the run.
+func stateOf(err error) State {
+	switch {
+	case err == nil:
+		return Succeeded
+	case errors.Is(err, ErrInterrupted), errors.Is(err, ErrLeaseLost):
+		return Interrupted
+	case errors.Is(err, ErrCancelled):
+		return Cancelled
+	default:
+		return Failed
+	}
+}
+
+func failureOf(err error) *Failure {
+	if err == nil {
+		return nil
+	}
+	failure := &Failure{Kind: "error", Message: err.Error()}
+	var panicked *PanicError
+	var invalid *ValidationError
+	switch {
+	case errors.As(err, &panicked):
+		failure.Kind, failure.Stack = "panic", panicked.Stack
+	case errors.As(err, &invalid):
+		failure.Kind = "validation"
+	case errors.Is(err, ErrTimeout):
+		failure.Kind = "timeout"
+	case errors.Is(err, ErrLeaseLost):
+		failure.Kind = "lease"
+	case errors.Is(err, ErrInterrupted):
+		failure.Kind = "interrupted"
+	case errors.Is(err, ErrCancelled):
+		failure.Kind = "cancelled"
+	}
+	return failure
+}

@@ -1,0 +1,98 @@
+package rikki
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Errors that callers branch on. Errors of the connection are of type
+// [*conn.Error], errors of parameters of type [*params.Error].
+var (
+	// ErrTimeout ends a run that took longer than its timeout.
+	ErrTimeout = errors.New("rikki: the run exceeded its timeout")
+
+	// ErrInterrupted is the cause to cancel a context with when the process
+	// is asked to end; the run is recorded as interrupted, not as cancelled.
+	ErrInterrupted = errors.New("rikki: interrupted")
+
+	// ErrCancelled ends a run whose caller cancelled its context.
+	ErrCancelled = errors.New("rikki: cancelled")
+
+	// ErrLeaseLost ends a run that could not renew its lease in time, so that
+	// somebody else may own it by now.
+	ErrLeaseLost = errors.New("rikki: the run's lease was lost")
+
+	// ErrNotFound is returned when no run has the given ID.
+	ErrNotFound = errors.New("rikki: not found")
+
+	// ErrNoHistory is returned by methods that need the run history when it
+	// is turned off.
+	ErrNoHistory = errors.New("rikki: the run history is turned off")
+
+	// ErrNoDryRun is returned for a dry run of a script that doesn't declare
+	// [Options.DryRun].
+	ErrNoDryRun = errors.New("rikki: the script has no dry run")
+
+	// ErrClosed is returned by [App.Run] after [App.Close].
+	ErrClosed = errors.New("rikki: the app is closed")
+)
+
+// UnknownScriptError is returned when no script has the given name.
+type UnknownScriptError struct {
+	Name       string
+	Suggestion string // the nearest name, or ""
+}
+
+func (e *UnknownScriptError) Error() string {
+	if e.Suggestion == "" {
+		return fmt.Sprintf("unknown script %q", e.Name)
+	}
+	return fmt.Sprintf("unknown script %q. Did you mean %s?", e.Name, e.Suggestion)
+}
+
+// AlreadyRunningError is returned when as many runs of the script are under
+// way as [Options.Concurrency] allows.
+type AlreadyRunningError struct {
+	Script  string
+	Holder  string // ID of the run in the way
+	Host    string
+	PID     int
+	Since   time.Time
+	Expires time.Duration // left of the holder's lease when it was looked at
+}
+
+func (e *AlreadyRunningError) Error() string {
+	return fmt.Sprintf("script %q is already running as %s on %s (pid %d) since %s (lease %s)",
+		e.Script, e.Holder, e.Host, e.PID, e.Since.Format(time.TimeOnly), e.Expires.Round(time.Second))
+}
+
+// AmbiguousError is returned when the beginning of an ID fits several runs.
+type AmbiguousError struct {
+	Prefix     string
+	Candidates []string
+}
+
+func (e *AmbiguousError) Error() string {
+	return fmt.Sprintf("several runs begin with %q: %s", e.Prefix, strings.Join(e.Candidates, ", "))
+}
+
+// PanicError is the failure of a script that panicked or ended its goroutine.
+type PanicError struct {
+	Value any    // what was passed to panic, nil after runtime.Goexit
+	Stack string // the stack of the goroutine, as debug.Stack prints it
+}
+
+func (e *PanicError) Error() string {
+	if e.Value == nil {
+		return "the script ended its goroutine with runtime.Goexit"
+	}
+	return fmt.Sprintf("the script panicked: %v", e.Value)
+}
+
+// Unwrap returns the value passed to panic if it was an error.
+func (e *PanicError) Unwrap() error {
+	err, _ := e.Value.(error)
+	return err
+}

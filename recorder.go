@@ -1,0 +1,201 @@
+package rikki
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/rikki-go/rikki/conn"
+	"github.com/rikki-go/rikki/internal/lease"
+	"github.com/rikki-go/rikki/internal/store"
+)
+
+// recorder keeps one run in the history: its record, its lease, its logs. A
+// recorder that was never begun does nothing, so that a run without history
+// takes the same path.
+type recorder struct {
+	ttl      time.Duration
+	buffer   *logBuffer
+	progress *Progress
+	counters func() map[string]int64
+	log      *slog.Logger
+
+	ref    *conn.Ref
+	store  *store.Store
+	id     string
+	epoch  int64
+	keeper *lease.Keeper
+	stop   chan struct{}
+	done   chan struct{}
+}
+
+// flushInterval is how often logs and progress go to the history.
+const flushInterval = time.Second
+
+// begin writes the record and takes the lease, in one step.
+func (r *recorder) begin(ctx context.Context, source *conn.Source, run store.NewRun) error {
+	ref, err := source.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	s := store.New(ref.DB())
+	started, err := s.Start(ctx, run)
+	if err != nil {
+		_ = ref.Release(context.WithoutCancel(ctx)) // the error above is what matters
+		return recordError(run.Script, err)
+	}
+	r.ref, r.store, r.id, r.epoch = ref, s, started.ID, started.Lease.Epoch
+	r.keeper = lease.Keep(context.WithoutCancel(ctx), began, lease.Config{
+		TTL: r.ttl, Log: r.log,
+		Renew: func(ctx context.Context) error { return r.beat(ctx, false) },
+	})
+	r.stop, r.done = make(chan struct{}), make(chan struct{})
+	go r.flushLoop()
+	return nil
+}
+
+func recordError(script string, err error) error {
+	var busy *store.BusyError
+	if errors.As(err, &busy) {
+		holder := busy.Holder
+		return &AlreadyRunningError{
+			Script: script, Holder: holder.ID, Host: holder.Lease.Owner.Host, PID: holder.Lease.Owner.PID,
+			Since: holder.StartedAt, Expires: holder.Lease.Expires.Sub(holder.ReadAt),
+		}
+	}
+	return err
+}
+
+func (r *recorder) on() bool { return r.keeper != nil }
+
+// context returns a context that ends when the lease is lost.
+func (r *recorder) context(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if !r.on() {
+		return ctx, func() { cancel(nil) }
+	}
+	detach := context.AfterFunc(r.keeper.Context(), func() { cancel(ErrLeaseLost) })
+	return ctx, func() { detach(); cancel(nil) }
+}
+
+// beat renews the lease, and reports progress if it changed. With onlyNews it
+// does nothing when there is nothing to report.
+func (r *recorder) beat(ctx context.Context, onlyNews bool) error {
+	beat := store.Beat{TTL: r.ttl}
+	state, changed := r.progress.take()
+	switch {
+	case changed:
+		beat.Progress = storedProgress(state)
+		beat.Counters = r.counters()
+	case onlyNews:
+		return nil
+	}
+	_, err := r.store.Beat(ctx, r.id, r.epoch, beat)
+	if errors.Is(err, store.ErrLeaseLost) {
+		return fmt.Errorf("%w: %w", lease.ErrLost, err)
+	}
+	return err
+}
+
+// flushLoop writes logs and progress until the recorder ends. A failure isn't
+// the run's: the lease decides whether the history is out of reach for too long.
+func (r *recorder) flushLoop() {
+	defer close(r.done)
+	ticker := time.NewTicker(flushInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			ctx, cancel := context.WithTimeout(r.keeper.Context(), historyTimeout)
+			_ = r.flushLogs(ctx)
+			_ = r.beat(ctx, true)
+			cancel()
+		case <-r.stop:
+			return
+		}
+	}
+}
+
+func (r *recorder) flushLogs(ctx context.Context) error {
+	records := r.buffer.take()
+	if len(records) == 0 {
+		return nil
+	}
+	if err := r.store.AppendLogs(ctx, r.id, records); err != nil {
+		r.buffer.putBack(records)
+		return err
+	}
+	return nil
+}
+
+// finish writes the end of the run, and returns the record as the history has
+// it. It keeps trying while the history can't be reached and the lease lasts.
+func (r *recorder) finish(ctx context.Context, end store.Finish) (store.Run, error) {
+	close(r.stop)
+	<-r.done
+	end.LogsDropped = r.buffer.droppedCount()
+
+	logs := make(chan error, 1)
+	go func() { logs <- r.flushLogs(ctx) }() // shares the server's flush with the record
+	run, err := retryOnce(ctx, func() (store.Run, error) { return r.store.Finish(ctx, r.id, r.epoch, end) })
+	if logsErr := <-logs; logsErr != nil && err == nil {
+		r.log.Warn("some log records are missing in the history", "error", logsErr)
+	}
+	return run, err
+}
+
+// retryOnce tries again after an error, unless the lease is lost: Finish can't
+// be applied twice, since its filter demands a run under way.
+func retryOnce(ctx context.Context, fn func() (store.Run, error)) (store.Run, error) {
+	run, err := fn()
+	if err == nil || errors.Is(err, store.ErrLeaseLost) || ctx.Err() != nil {
+		return run, err
+	}
+	return fn()
+}
+
+// release frees the place of a script whose run had ended before it did.
+func (r *recorder) release(ctx context.Context) {
+	if !r.on() {
+		return
+	}
+	if err := r.store.Release(ctx, r.id, r.epoch); err != nil && !errors.Is(err, store.ErrLeaseLost) {
+		r.log.Warn("the place of a script that has ended stays taken until its lease expires", "error", err)
+	}
+}
+
+// end stops renewing the lease and gives the connection back.
+func (r *recorder) end(ctx context.Context) {
+	if !r.on() {
+		return
+	}
+	r.keeper.Stop()
+	if err := r.ref.Release(ctx); err != nil {
+		r.log.Debug("closing the history's connection", "error", err)
+	}
+}
+
+func storedProgress(p ProgressState) *store.Progress {
+	return &store.Progress{Done: p.Done, Total: p.Total, Message: p.Message, Rate: p.Rate}
+}
+
+// storedResult turns a script's result into what BSON can hold, in the shape
+// of its JSON, so that the history shows what the caller saw.
+func storedResult(result any) (any, error) {
+	if result == nil {
+		return nil, nil
+	}
+	data, err := json.Marshal(result)
+	if err != nil {
+		return nil, fmt.Errorf("the result can't be encoded as JSON: %w", err)
+	}
+	value, ok := decodeJSON(data)
+	if !ok {
+		return string(data), nil
+	}
+	return value, nil
+}
