@@ -208,15 +208,16 @@ func (b *Bar) print(now time.Time) {
 
 // snapshot needs the lock.
 func (b *Bar) snapshot(now time.Time) frame {
-	f := frame{head: b.head, sample: b.sample, elapsed: now.Sub(b.start), final: b.final, set: b.set}
-	if f.sample.Rate == 0 {
-		f.sample.Rate = b.meter.rate
-		if b.meter.rate == 0 && f.elapsed > 0 {
-			f.sample.Rate = float64(f.sample.Done) / f.elapsed.Seconds()
-		}
+	f := frame{head: b.head, sample: b.sample, elapsed: now.Sub(b.start), set: b.set}
+	if b.final {
+		f = f.ended()
 	}
-	if f.final && f.elapsed > 0 && b.sample.Rate == 0 {
+	switch {
+	case f.sample.Rate != 0:
+	case f.final && f.elapsed > 0:
 		f.sample.Rate = float64(f.sample.Done) / f.elapsed.Seconds() // the average is what counts in the end
+	default:
+		f.sample.Rate = b.meter.rate(now)
 	}
 	return f
 }

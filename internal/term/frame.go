@@ -78,6 +78,15 @@ type frame struct {
 	set     bool // the script has reported anything at all
 }
 
+// ended returns the last frame: what was done is known now, and an estimate that was reached was right enough.
+func (f frame) ended() frame {
+	f.final = true
+	if f.sample.Done >= f.sample.Total {
+		f.sample.Estimated = false
+	}
+	return f
+}
+
 const barCells = 22
 
 // lines draws the live block for a terminal of the given width: at most four lines, none wider than that.
@@ -95,9 +104,12 @@ func (f frame) lines(width int, color bool) []string {
 
 // compact draws one line, for several runs at once.
 func (f frame) compact(width int, color bool) string {
-	name := runewidth.FillRight(runewidth.Truncate(f.head.Script, 24, "…"), 24)
-	rest := f.middle(max(0, width-runewidth.StringWidth(name)-2), false)
-	return cut("  "+paint(color, bold, name)+rest, width+len(paint(color, bold, name))-len(name))
+	name := "  " + runewidth.FillRight(runewidth.Truncate(f.head.Script, 24, "…"), 24)
+	line := cut(name+f.middle(max(0, width-runewidth.StringWidth(name)), false), width)
+	if strings.HasPrefix(line, name) {
+		return paint(color, bold, name) + line[len(name):]
+	}
+	return line
 }
 
 func (f frame) title(width int, color bool) string {
@@ -129,7 +141,7 @@ func (f frame) middle(width int, color bool) string {
 	}
 	s := f.sample
 	total := Count(s.Total)
-	if s.Estimated && !f.final {
+	if s.Estimated {
 		total = "~" + total
 	}
 	count := Count(s.Done) + " / " + total
@@ -147,7 +159,7 @@ func (f frame) middle(width int, color bool) string {
 	}
 	line := forms[len(forms)-1]
 	for _, form := range forms {
-		if runewidth.StringWidth(form) <= width {
+		if runewidth.StringWidth(form) < width {
 			line = form
 			break
 		}
@@ -163,7 +175,7 @@ func (f frame) unknown(width int) string {
 	s := f.sample
 	line := "  " + Count(s.Done) + " " + f.unit() + "   " + Rate(s.Rate) + " " + f.unit() + "/s   elapsed " + seconds(f.elapsed)
 	if s.Reached != "" && !f.final {
-		if long := line + "   reached " + s.Reached; runewidth.StringWidth(long) <= width {
+		if long := line + "   reached " + s.Reached; runewidth.StringWidth(long) < width {
 			return long
 		}
 	}

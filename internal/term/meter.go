@@ -1,38 +1,47 @@
 package term
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
-// meter turns a growing count into a rate: an average over about the last ten seconds, which follows a script that
-// slows down and does not jump with every chunk.
+// meter turns a growing count into a rate: the average over about the last ten seconds, which follows a script that
+// slows down or stops, and does not jump with every chunk.
 type meter struct {
-	started time.Time
-	at      time.Time
-	done    int64
-	rate    float64
+	marks [20]mark // a ring; next is the oldest once it is full
+	next  int
+	full  bool
+	last  mark
 }
 
-const (
-	meterWindow = 10 * time.Second
-	meterStep   = 500 * time.Millisecond // shorter intervals measure the clock, not the work
-)
+type mark struct {
+	at   time.Time
+	done int64
+}
+
+// meterStep is the time between two marks: shorter intervals measure the clock, not the work.
+const meterStep = 500 * time.Millisecond
 
 func (m *meter) update(now time.Time, done int64) {
-	if m.started.IsZero() {
-		m.started, m.at, m.done = now, now, done
-		return
+	m.last = mark{now, done}
+	if m.next > 0 || m.full {
+		if now.Sub(m.marks[(m.next+len(m.marks)-1)%len(m.marks)].at) < meterStep {
+			return
+		}
 	}
-	dt := now.Sub(m.at)
-	if dt < meterStep {
-		return
+	m.marks[m.next] = m.last
+	m.next++
+	if m.next == len(m.marks) {
+		m.next, m.full = 0, true
 	}
-	inst := max(0, float64(done-m.done)/dt.Seconds())
-	if m.rate == 0 {
-		m.rate = inst
-	} else {
-		m.rate += (inst - m.rate) * (1 - math.Exp(-dt.Seconds()/meterWindow.Seconds()))
+}
+
+// rate is items per second as seen now, so that it falls while nothing happens.
+func (m *meter) rate(now time.Time) float64 {
+	oldest := m.marks[0]
+	if m.full {
+		oldest = m.marks[m.next]
 	}
-	m.at, m.done = now, done
+	dt := now.Sub(oldest.at)
+	if oldest.at.IsZero() || dt <= 0 {
+		return 0
+	}
+	return max(0, float64(m.last.done-oldest.done)/dt.Seconds())
 }
