@@ -144,7 +144,7 @@ func missingLibrary(binary, output string) error {
 	}
 	return &Error{
 		What: "cannot run " + binary,
-		Why:  "this system has no " + lib + " (" + systemName() + ")",
+		Why:  "this system has no " + lib + " (" + thisHost().Name + ")",
 		Fix:  fix,
 		Err:  ErrMissingLibrary,
 	}

@@ -24,6 +24,9 @@ type Options struct {
 	Binary string
 	// Version is the MongoDB version to fetch when none is found. Default [DefaultVersion].
 	Version string
+	// Target names the build to fetch on Linux, e.g. "ubuntu2204" or "rhel90".
+	// Default: the variable RIKKI_MONGOD_TARGET, else what fits this system.
+	Target string
 	// CacheDir holds fetched binaries. Default "rikki/mongod" in the user's cache directory.
 	CacheDir string
 	// Mirror is the base URL to fetch official archives from. Default: the
@@ -53,6 +56,8 @@ type Options struct {
 
 	// Log is told what happens, at debug level but for what the user must know. Nil discards.
 	Log *slog.Logger
+
+	seams seams
 }
 
 // Progress is the state of a download.
@@ -77,6 +82,9 @@ func (o *Options) withDefaults() (Options, error) {
 	}
 	if c.Mirror == "" {
 		c.Mirror = officialMirror
+	}
+	if c.Target == "" {
+		c.Target = os.Getenv("RIKKI_MONGOD_TARGET")
 	}
 	if c.DownloadTimeout == 0 {
 		c.DownloadTimeout = 15 * time.Minute

