@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -60,8 +61,10 @@ func (s *Store) Move(ctx context.Context, id string, epoch int64, to State) (Run
 	if !to.Active() {
 		return Run{}, fmt.Errorf("run %s: %w: Move only leads to active states, not to %q", id, ErrTransition, to)
 	}
+	// A run at rest has no slot: it goes on by being started again, not by being moved.
+	origins := slices.DeleteFunc(from(to), func(s State) bool { return !s.Active() })
 	set := bson.D{{Key: "state", Value: literal(to)}, {Key: "lease.renewed", Value: now}}
-	return s.transit(ctx, id, epoch, to, set)
+	return s.transit(ctx, id, epoch, to, origins, set)
 }
 
 // Finish ends a run and frees its slot, or keeps the slot when f says that the script is stuck. It is idempotent: when the
@@ -93,12 +96,12 @@ func (s *Store) Finish(ctx context.Context, id string, epoch int64, f Finish) (R
 	}
 	set = appendProgress(set, f.Progress)
 	set = appendCounters(set, f.Counters)
-	return s.transit(ctx, id, epoch, f.State, set)
+	return s.transit(ctx, id, epoch, f.State, from(f.State), set)
 }
 
 // transit makes one step of the table in states.go.
-func (s *Store) transit(ctx context.Context, id string, epoch int64, to State, set bson.D) (Run, error) {
-	run, err := decode(s.runs.FindOneAndUpdate(ctx, owned(id, epoch, from(to)), stages(set), after(id)))
+func (s *Store) transit(ctx context.Context, id string, epoch int64, to State, origins []State, set bson.D) (Run, error) {
+	run, err := decode(s.runs.FindOneAndUpdate(ctx, owned(id, epoch, origins), stages(set), after(id)))
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return s.whyNot(ctx, id, epoch, to)
 	}
