@@ -11,7 +11,6 @@ import (
 	"os/user"
 	"reflect"
 	"regexp"
-	"slices"
 	"sync"
 	"time"
 
@@ -268,7 +267,7 @@ func (a *App) lookup(name string) (*entry, error) {
 	if e, ok := a.entries[name]; ok {
 		return e, nil
 	}
-	return nil, &UnknownScriptError{Name: name, Suggestion: params.Nearest(name, slices.Values(a.names))}
+	return nil, &UnknownScriptError{Name: name, Suggestion: params.Nearest(name, a.names)}
 }
 
 // Conn returns the source of the scripts' connection, for health checks and

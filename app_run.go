@@ -138,12 +138,9 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 // fill sets the script's parameters and makes its secrets known to the
 // redactor.
 func (x *execution) fill(given any) error {
-	layers, err := x.layers(given)
-	if err != nil {
-		return err
-	}
 	spec := x.entry.spec
-	if err := spec.Fill(x.params, layers...); err != nil {
+	layers, err := x.layers(given)
+	if err := params.Join(err, spec.Fill(x.params, layers...)); err != nil {
 		return err
 	}
 	for _, secret := range spec.Secrets(x.params) {

@@ -59,7 +59,10 @@ func (x *execution) perform(caller context.Context) outcome {
 	go func() {
 		var out outcome
 		defer func() { done <- out }()
-		out.value, out.err = guard(func() (any, error) { return x.hooks(ctx) })
+		guard(&out.err, func() (err error) {
+			out.value, err = x.hooks(ctx)
+			return err
+		})
 	}()
 
 	timeout := x.timer()
@@ -175,7 +178,7 @@ func (x *execution) cleanup(caller context.Context) error {
 	go func() {
 		var err error
 		defer func() { done <- err }()
-		_, err = guard(func() (any, error) { return nil, c.Cleanup(ctx, x.run) })
+		guard(&err, func() error { return c.Cleanup(ctx, x.run) })
 	}()
 
 	select {
@@ -201,18 +204,18 @@ func wrapIf(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// guard calls fn and turns a panic or runtime.Goexit into an error.
-func guard(fn func() (any, error)) (value any, err error) {
+// guard calls fn and stores its error in err. A panic becomes an error, and so
+// does runtime.Goexit, after which guard itself doesn't return.
+func guard(err *error, fn func() error) {
 	returned := false
 	defer func() {
 		if !returned {
 			// After Goexit the deferred functions run too, but recover finds nothing.
-			err = &PanicError{Value: recover(), Stack: string(debug.Stack())}
+			*err = &PanicError{Value: recover(), Stack: string(debug.Stack())}
 		}
 	}()
-	value, err = fn()
+	*err = fn()
 	returned = true
-	return value, err
 }
 
 // timer fires at the run's timeout, or never.

@@ -33,7 +33,8 @@ type LogFilter struct {
 }
 
 // Runs lists runs of the history, the newest first, reading page by page as
-// the caller goes on. Runs whose process died are marked as interrupted first.
+// the caller goes on, without results and stacks, which may be large: see
+// [App.Record]. Runs whose process died are marked as interrupted first.
 func (a *App) Runs(ctx context.Context, filter RunFilter) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		err := a.withHistory(ctx, func(ctx context.Context, s *store.Store) error {

@@ -49,8 +49,8 @@ func (r *recorder) begin(ctx context.Context, source *conn.Source, run store.New
 		return recordError(run.Script, err)
 	}
 	r.ref, r.store, r.id, r.epoch = ref, s, started.ID, started.Lease.Epoch
-	r.keeper = lease.Keep(context.WithoutCancel(ctx), began, lease.Config{
-		TTL: r.ttl, Log: r.log,
+	r.keeper = lease.Keep(context.WithoutCancel(ctx), lease.Config{
+		TTL: r.ttl, Began: began, Log: r.log,
 		Renew: func(ctx context.Context) error { return r.beat(ctx, false) },
 	})
 	r.stop, r.done = make(chan struct{}), make(chan struct{})
