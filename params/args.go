@@ -291,10 +291,10 @@ func (r *argReader) unknown(dashes, name string, hasValue bool) {
 		message += " for " + owner
 	}
 	p := Problem{Field: shorten(name), Message: message, Origin: OriginFlag}
-	if best := nearest(name, known); best != "" {
+	if best := Nearest(name, known); best != "" {
 		p.Suggestion = "--" + best
 	} else if rest, ok := strings.CutPrefix(name, "no-"); ok {
-		if best := nearest(rest, known); best != "" {
+		if best := Nearest(rest, known); best != "" {
 			p.Suggestion = "--no-" + best
 		}
 	}

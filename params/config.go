@@ -97,7 +97,7 @@ func (r *argReader) distribute(object map[string]any) {
 			name := shorten(key)
 			r.problems = append(r.problems, Problem{
 				Field: name, Name: label(OriginFile, name), Message: "unknown parameter",
-				Suggestion: nearest(key, known), Origin: OriginFile,
+				Suggestion: Nearest(key, known), Origin: OriginFile,
 			})
 		}
 	}

@@ -65,7 +65,7 @@ func (l Layer) unknown(n *node, at place, key string) Problem {
 	where := at.at(shorten(key), label(l.origin, shorten(key)), l.origin)
 	return Problem{
 		Field: where.path, Name: where.name, Origin: l.origin,
-		Message: "unknown parameter", Suggestion: nearest(key, n.paths()),
+		Message: "unknown parameter", Suggestion: Nearest(key, n.paths()),
 	}
 }
 

@@ -169,10 +169,12 @@ func (b *builder) values(n *node, goPath string) bool {
 		b.fail(goPath, "%s has Values() but is no string; give it UnmarshalText and MarshalText", n.typ)
 		return false
 	}
-	if n.rules.enum = v.Values(); len(n.rules.enum) == 0 {
+	values := v.Values()
+	if len(values) == 0 {
 		b.fail(goPath, "Values() of %s is empty", n.typ)
 		return false
 	}
+	n.setEnum(b, values, goPath)
 	return true
 }
 

@@ -44,7 +44,7 @@ func (n *node) notInEnum(s string) *flaw {
 	f := flawf("%s is not one of %s", n.show(text(s)), allowed)
 	f.allowed = allowed
 	if !n.tags.secret {
-		f.suggestion = nearest(s, n.rules.enum)
+		f.suggestion = Nearest(s, n.rules.enum)
 	}
 	return f
 }

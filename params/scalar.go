@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -173,7 +174,7 @@ func (n *node) setText(v reflect.Value, raw any) *flaw {
 	case UUID:
 		value, err = parseUUID(s)
 	default:
-		return n.unmarshal(v, s)
+		return n.unmarshal(v, raw, s)
 	}
 	if err != nil {
 		return n.wrong(raw, n.want())
@@ -183,12 +184,15 @@ func (n *node) setText(v reflect.Value, raw any) *flaw {
 }
 
 // unmarshal hands the text to the author's own type, whose panic must not stop the program.
-func (n *node) unmarshal(v reflect.Value, s string) (f *flaw) {
+func (n *node) unmarshal(v reflect.Value, raw any, s string) (f *flaw) {
 	defer func() {
 		if p := recover(); p != nil {
 			f = flawf("%s made %s panic", n.show(text(s)), n.typ)
 		}
 	}()
+	if _, strict := raw.(string); strict && len(n.rules.enum) > 0 && !slices.Contains(n.rules.enum, s) {
+		return n.notInEnum(s) // as the schema says; a person may use any spelling that the type knows
+	}
 	decoder, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
 	if !ok {
 		return flawf("%s cannot read text", n.typ)

@@ -2,8 +2,8 @@ package params
 
 import "strings"
 
-// nearest returns the candidate that the user most likely meant, or nothing when none is near enough.
-func nearest(word string, candidates []string) string {
+// Nearest returns the candidate that a user who typed word most likely meant, or "" when none is near enough.
+func Nearest(word string, candidates []string) string {
 	best, limit := "", max(1, len(word)/3)+1
 	folded := fold(word)
 	for _, c := range candidates {

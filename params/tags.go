@@ -146,7 +146,7 @@ func (r tagReader) bounds(n *node) {
 	}
 }
 
-// enum reads the allowed values, in the form in which values are written back.
+// enum reads the allowed values.
 func (r tagReader) enum(n *node) {
 	s, ok := r.tag.Lookup("enum")
 	if !ok {
@@ -158,20 +158,27 @@ func (r tagReader) enum(n *node) {
 		r.fail(r.goPath, "enum is for strings and whole numbers, not for %s", n.kind)
 		return
 	}
-	n.rules.enum = nil
-	for _, word := range splitTrim(s) {
+	n.setEnum(r.builder, splitTrim(s), r.goPath)
+}
+
+// setEnum keeps the allowed values in the form in which values are written back.
+func (n *node) setEnum(b *builder, words []string, goPath string) {
+	var enum []string
+	n.rules.enum = nil // or the type would be asked whether its values are among themselves
+	for _, word := range words {
 		v, f := n.scalar(text(word), time.Time{})
 		if f != nil {
-			r.fail(r.goPath, "enum: %s", f.message)
+			b.fail(goPath, "enum: %s", f.message)
 			return
 		}
 		canonical, err := n.write(v)
 		if err != nil {
-			r.fail(r.goPath, "enum: %w", err)
+			b.fail(goPath, "enum: %w", err)
 			return
 		}
-		n.rules.enum = append(n.rules.enum, canonical)
+		enum = append(enum, canonical)
 	}
+	n.rules.enum = enum
 }
 
 // defaultValue reads the default and, where the rules are sound, tries it against them.
