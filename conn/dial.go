@@ -58,7 +58,7 @@ func (s *Source) persist(ctx context.Context, l *link, selection time.Duration) 
 			last = context.Cause(ctx)
 			return struct{}{}, backoff.Permanent(last)
 		}
-		last = s.explain(ctx, err, l.facts, time.Since(start))
+		last = s.explain(err, l.facts, time.Since(start))
 		if KindOf(last).permanent() {
 			return struct{}{}, backoff.Permanent(last)
 		}

@@ -64,6 +64,9 @@ type Error struct {
 // Error returns What and Why in one line.
 func (e *Error) Error() string { return e.What + ": " + e.Why }
 
+// Explain returns the three parts, as every error for people in this module does.
+func (e *Error) Explain() (what, why, fix string) { return e.What, e.Why, e.Fix }
+
 // Unwrap returns the driver's error.
 func (e *Error) Unwrap() error { return e.Err }
 

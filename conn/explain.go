@@ -22,7 +22,7 @@ var authCodes = [...]int{18, 334, 8000}
 
 // explain turns the driver's error into one for people. The driver says "server
 // selection timeout" for most of them; what the hosts answered is in the facts.
-func (s *Source) explain(_ context.Context, err error, f *facts, took time.Duration) error {
+func (s *Source) explain(err error, f *facts, took time.Duration) error {
 	var known *Error
 	if errors.As(err, &known) {
 		return err

@@ -15,7 +15,7 @@ func (s *Source) newError(kind Kind, err error, took time.Duration, why string) 
 	}
 }
 
-func (s *Source) standaloneError(_ *facts) error {
+func (s *Source) standaloneError() error {
 	return s.newError(Standalone, nil, 0, "a standalone server has neither transactions nor change streams")
 }
 

@@ -45,7 +45,7 @@ func (s *Source) Check(ctx context.Context) (Health, error) {
 func (s *Source) measure(ctx context.Context, l *link) (time.Duration, error) {
 	start := time.Now()
 	if err := l.client.Ping(ctx, readpref.Primary()); err != nil {
-		return 0, s.explain(ctx, err, l.facts, time.Since(start))
+		return 0, s.explain(err, l.facts, time.Since(start))
 	}
 	latency := time.Since(start)
 	if l.version.Load() != nil {

@@ -38,5 +38,5 @@ func (r *Ref) Transactions() error {
 	if r.link.facts.transactions() {
 		return nil
 	}
-	return r.source.standaloneError(r.link.facts)
+	return r.source.standaloneError()
 }
