@@ -1,0 +1,107 @@
+package arch_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// The words are put together here, or this file would contain them.
+var forbidden = map[string]*regexp.Regexp{
+	"a package registry's host": regexp.MustCompile(strings.Join([]string{
+		"proxy" + `\.golang\.org`, "sum" + `\.golang\.org`, "goproxy" + `\.(io|cn)`, "pypi" + `\.org`,
+		"pythonhosted" + `\.org`, "registry\\." + `npmjs\.(org|com)`, "registry\\." + `yarnpkg\.com`,
+		"crates" + `\.io`, "rubygems" + `\.org`, "repo1?\\." + `maven\.`,
+	}, "|")),
+	"a path of one machine":     regexp.MustCompile(`(^|[\s"'=(:` + "`" + `])/(` + "work|root|tmp/brief|tmp/dev" + `)(/|\b)`),
+	"a conflict marker":         regexp.MustCompile(`(?m)^(<{7} |>{7} )`),
+	"a private key":             regexp.MustCompile("BEGIN [A-Z ]*PRIVATE" + " KEY"),
+	"a time-stamped to-do note": regexp.MustCompile("FIX" + "ME|XX" + "X:"),
+}
+
+func TestCommittedFiles(t *testing.T) {
+	t.Parallel()
+
+	for _, name := range tracked(t) {
+		data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if os.IsNotExist(err) {
+			continue // deleted, and not committed yet
+		}
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if len(data) > 1<<20 {
+			t.Errorf("%s has %d bytes: large files do not belong into the repository", name, len(data))
+		}
+		if bytes.IndexByte(data, 0) >= 0 {
+			continue // not text
+		}
+		for what, re := range forbidden {
+			if loc := re.FindIndex(data); loc != nil {
+				t.Errorf("%s:%d contains %s", name, 1+bytes.Count(data[:loc[0]], []byte("\n")), what)
+			}
+		}
+	}
+}
+
+// maxLines keeps one concept per file.
+const maxLines = 400
+
+func TestGoFiles(t *testing.T) {
+	t.Parallel()
+
+	for _, name := range tracked(t) {
+		if !strings.HasSuffix(name, ".go") || strings.Contains(name, "testdata/") {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(name)))
+		if err != nil {
+			continue // deleted, and not committed yet
+		}
+		test := strings.HasSuffix(name, "_test.go")
+		if n := bytes.Count(data, []byte("\n")); n > maxLines && !test {
+			t.Errorf("%s has %d lines, more than %d: which second concept hides in it?", name, n, maxLines)
+		}
+		// Linters look at one call; this rule is about the file: fake time makes sleeping free and exact.
+		if test && bytes.Contains(data, []byte("time."+"Sleep(")) && !bytes.Contains(data, []byte(`"testing/synctest"`)) {
+			t.Errorf("%s sleeps: wait for an event, poll with a deadline, or use testing/synctest", name)
+		}
+	}
+}
+
+// public packages are read on pkg.go.dev, where examples are what people copy.
+func public(p pkg) bool {
+	return p.Name != "main" && !strings.HasPrefix(p.rel(), "internal/") && !strings.Contains(p.rel(), "/internal/") &&
+		!strings.HasPrefix(p.rel(), "examples/") && !strings.HasPrefix(p.rel(), "cmd/")
+}
+
+func TestPackages(t *testing.T) {
+	t.Parallel()
+
+	example := regexp.MustCompile(`(?m)^func Example`)
+	for _, p := range goList(t, "./...") {
+		t.Run(p.rel(), func(t *testing.T) {
+			t.Parallel()
+			tests := ""
+			for _, f := range append(p.TestGoFiles, p.XTestGoFiles...) {
+				tests += read(t, filepath.Join(p.Dir, f))
+			}
+			if p.Name != "main" {
+				doc, err := os.ReadFile(filepath.Join(p.Dir, "doc.go"))
+				if err != nil || !bytes.HasPrefix(doc, []byte("// Package "+p.Name+" ")) {
+					t.Errorf("doc.go must begin with %q", "// Package "+p.Name+" …")
+				}
+			}
+			if public(p) && !example.MatchString(tests) {
+				t.Error("a public package needs a runnable Example")
+			}
+			if tests != "" && p.Name != "main" && !strings.Contains(tests, "goleak.") && !strings.Contains(tests, "mongotest.Main") {
+				t.Error("TestMain must look for goroutines left behind (goleak.VerifyTestMain or mongotest.Main)")
+			}
+		})
+	}
+}
