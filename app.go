@@ -312,4 +312,3 @@ func (a *App) enter() error {
 	a.runs.Add(1)
 	return nil
 }
-

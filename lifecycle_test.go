@@ -291,7 +291,8 @@ func TestTimeoutKillsWhatTheServerStillDoes(t *testing.T) {
 	// notice that its client has gone.
 	spin := bson.D{{Key: "$function", Value: bson.D{
 		{Key: "body", Value: "function(){ for (let i = 0; i < 300; i++) { sleep(100) } return 1 }"},
-		{Key: "args", Value: bson.A{}}, {Key: "lang", Value: "js"},
+		{Key: "args", Value: bson.A{}},
+		{Key: "lang", Value: "js"},
 	}}}
 	script := rikki.Func("spin", func(ctx context.Context, run *rikki.Run) (any, error) {
 		_, err := run.DB().Collection("slow").UpdateOne(ctx, bson.D{{Key: "n", Value: 0}},

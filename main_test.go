@@ -7,4 +7,5 @@ import (
 	"github.com/rikki-go/rikki/internal/mongotest"
 )
 
-func TestMain(m *testing.M) { os.Exit(mongotest.Main(m)) }
+// The examples connect as a user's program does, by MONGODB_URI.
+func TestMain(m *testing.M) { os.Exit(mongotest.MainWithEnv(m, "examples")) }
