@@ -36,9 +36,15 @@ func positive(low, high *big.Int) []string {
 	if len(a) == len(b) {
 		return []string{sameLength(a, b)}
 	}
-	parts := []string{sameLength(a, strings.Repeat("9", len(a)))}
+	var parts []string
+	from, to := len(a), len(b)-2
+	if a == "1"+strings.Repeat("0", len(a)-1) {
+		from--
+	} else {
+		parts = append(parts, sameLength(a, strings.Repeat("9", len(a))))
+	}
 	// All numbers with a count of digits in between, in one expression.
-	if from, to := len(a), len(b)-2; from <= to {
+	if from <= to {
 		parts = append(parts, fmt.Sprintf("[1-9][0-9]{%d,%d}", from, to))
 	}
 	return append(parts, sameLength("1"+strings.Repeat("0", len(b)-1), b))

@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -140,9 +141,8 @@ func (n *node) scalarSchema() *jsonschema.Schema {
 }
 
 const (
-	durationWords   = `([0-9]+(\.[0-9]+)?(ns|us|µs|μs|ms|s|m|h|d|w))+`
-	durationPattern = `^[-+]?([0-9]+|` + durationWords + `)$`
-	timePattern     = `^(now|[-+]` + durationWords + `|[0-9]{4}-[0-9]{2}-[0-9]{2}` +
+	durationWords = `([0-9]+(\.[0-9]+)?(ns|us|µs|μs|ms|s|m|h|d|w))+`
+	timePattern   = `^(now|[-+]` + durationWords + `|[0-9]{4}-[0-9]{2}-[0-9]{2}` +
 		`(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?(Z|[-+][0-9]{2}:[0-9]{2})?)?)?)$`
 	decimalPattern = `^[-+]?(([0-9]+\.?[0-9]*|\.[0-9]+)([Ee][-+]?[0-9]+)?|[Nn][Aa][Nn]|[Ii][Nn][Ff]([Ii][Nn][Ii][Tt][Yy])?)$`
 )
@@ -166,7 +166,9 @@ func (n *node) stringSchema() *jsonschema.Schema {
 func (n *node) floatSchema() *jsonschema.Schema {
 	schema := &jsonschema.Schema{Type: "number"}
 	if n.typ.Kind() == reflect.Float32 {
-		schema.Minimum, schema.Maximum = new(-math.MaxFloat32), new(math.MaxFloat32)
+		// From here on a number is rounded to infinity.
+		limit := math.Ldexp(1, 128) - math.Ldexp(1, 103)
+		schema.ExclusiveMinimum, schema.ExclusiveMaximum = new(-limit), &limit
 	}
 	if v, ok := n.bound(n.rules.min); ok {
 		schema.Minimum = new(v.Float())
@@ -203,9 +205,15 @@ func (n *node) durationSchema() *jsonschema.Schema {
 		high--
 	}
 	return &jsonschema.Schema{
-		Types: []string{"string", "integer"}, Format: "duration", Pattern: durationPattern,
+		Types: []string{"string", "integer"}, Format: "duration", Pattern: durationPattern(),
 		Minimum: new(float64(low)), Maximum: new(float64(high)),
 	}
+}
+
+// durationPattern also bounds the milliseconds that stand without a unit.
+func durationPattern() string {
+	ms := positive(big.NewInt(1), big.NewInt(math.MaxInt64/int64(time.Millisecond)))
+	return `^[-+]?(` + durationWords + `|0*(0|` + strings.Join(ms, "|") + `))$`
 }
 
 // intSchema describes an integer, which may also be a string of digits within the same range.
@@ -218,6 +226,9 @@ func (n *node) intSchema() *jsonschema.Schema {
 		} else if ok && i.IsUint64() {
 			schema.Enum = append(schema.Enum, i.Uint64())
 		}
+	}
+	if schema.Enum != nil {
+		return schema
 	}
 	low, high := intRange(n.typ)
 	if v, ok := n.bound(n.rules.min); ok {
