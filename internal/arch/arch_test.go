@@ -43,10 +43,6 @@ func (p pkg) rel() string {
 	return strings.TrimPrefix(p.ImportPath, module+"/")
 }
 
-func (p pkg) ours() bool {
-	return p.ImportPath == module || strings.HasPrefix(p.ImportPath, module+"/")
-}
-
 func goList(t *testing.T, args ...string) []pkg {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list", "-json=ImportPath,Name,Dir,Standard,Imports,Deps,GoFiles,TestGoFiles,XTestGoFiles,Module"}, args...)...)

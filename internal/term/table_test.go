@@ -22,7 +22,7 @@ func runs() Table {
 func TestTable(t *testing.T) {
 	t.Parallel()
 
-	print := func(t *testing.T, opts Options, tbl Table) (string, string) {
+	show := func(t *testing.T, opts Options, tbl Table) (string, string) {
 		t.Helper()
 		b := setup(t, opts)
 		if err := b.Table(tbl); err != nil {
@@ -33,12 +33,12 @@ func TestTable(t *testing.T) {
 
 	t.Run("IsAlignedAndUnlimitedInAPipe", func(t *testing.T) {
 		t.Parallel()
-		out, _ := print(t, Options{}, runs())
+		out, _ := show(t, Options{}, runs())
 		golden(t, "table.txt", out)
 	})
 	t.Run("FitsATerminal", func(t *testing.T) {
 		t.Parallel()
-		out, _ := print(t, Options{Terminal: &Terminal{Out: true, Width: 60}, Color: ColorNever}, runs())
+		out, _ := show(t, Options{Terminal: &Terminal{Out: true, Width: 60}, Color: ColorNever}, runs())
 		for line := range strings.Lines(out) {
 			if w := runewidth.StringWidth(strings.TrimSuffix(line, "\n")); w > 60 {
 				t.Errorf("%d columns: %q", w, line)
@@ -48,7 +48,7 @@ func TestTable(t *testing.T) {
 	})
 	t.Run("HeaderIsBoldOnATerminal", func(t *testing.T) {
 		t.Parallel()
-		out, _ := print(t, Options{Terminal: &Terminal{Out: true, Width: 200}}, runs())
+		out, _ := show(t, Options{Terminal: &Terminal{Out: true, Width: 200}}, runs())
 		if !strings.HasPrefix(out, "\x1b[1mRUN ") {
 			t.Errorf("got %q", out)
 		}
@@ -57,19 +57,19 @@ func TestTable(t *testing.T) {
 		t.Parallel()
 		tbl := runs()
 		tbl.Rows[2][4] = "tab\there"
-		out, _ := print(t, Options{Plain: true, Terminal: &Terminal{Out: true, Width: 20}}, tbl)
+		out, _ := show(t, Options{Plain: true, Terminal: &Terminal{Out: true, Width: 20}}, tbl)
 		golden(t, "table.tsv", out)
 	})
 	t.Run("SaysWhenThereIsNothing", func(t *testing.T) {
 		t.Parallel()
-		out, notes := print(t, Options{}, Table{Empty: "No runs yet."})
+		out, notes := show(t, Options{}, Table{Empty: "No runs yet."})
 		if out != "" || notes != "No runs yet.\n" {
 			t.Errorf("stdout %q, stderr %q", out, notes)
 		}
 	})
 	t.Run("ShortRowsAreFilled", func(t *testing.T) {
 		t.Parallel()
-		out, _ := print(t, Options{Plain: true}, Table{Columns: make([]Column, 3), Rows: [][]string{{"a"}}})
+		out, _ := show(t, Options{Plain: true}, Table{Columns: make([]Column, 3), Rows: [][]string{{"a"}}})
 		if out != "a\t\t\n" {
 			t.Errorf("got %q", out)
 		}
