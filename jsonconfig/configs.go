@@ -108,6 +108,7 @@ func (c *Configs) Prepare(ctx context.Context) error {
 		return fmt.Errorf("build the unique index of %s: %w", c.configs.Name(), err)
 	}
 	db := c.versions.Database()
+	db = db.Client().Database(db.Name(), options.Database().SetWriteConcern(writeconcern.Majority()))
 	err = db.CreateCollection(ctx, c.versions.Name())
 	if err != nil && !hasCode(err, codeNamespaceExists) {
 		return fmt.Errorf("create the collection %s: %w", c.versions.Name(), err)

@@ -53,7 +53,7 @@ func text(raw bson.RawValue, form bool) string {
 }
 
 // Diff returns what differs between two versions, field by field: the
-// metadata, then the value. The order of a document's fields makes no
+// metadata and the value. What only the second has comes last. The order of a document's fields makes no
 // difference; the types of values do.
 func Diff(from, to Config) ([]Change, error) {
 	a, err := shown(from)
@@ -69,16 +69,15 @@ func Diff(from, to Config) ([]Change, error) {
 
 // shown is the part of a version that Diff compares, as a document.
 func shown(cfg Config) (bson.Raw, error) {
-	doc := bson.D{}
-	for _, field := range []struct{ name, text string }{
-		{"slug", cfg.Slug}, {"name", cfg.Name}, {"description", cfg.Description},
-	} {
-		if field.text != "" {
-			doc = append(doc, bson.E{Key: field.name, Value: field.text})
-		}
-	}
+	doc := bson.D{{Key: "slug", Value: cfg.Slug}}
 	if len(cfg.Aliases) > 0 {
 		doc = append(doc, bson.E{Key: "aliases", Value: cfg.Aliases})
+	}
+	if cfg.Name != "" {
+		doc = append(doc, bson.E{Key: "name", Value: cfg.Name})
+	}
+	if cfg.Description != "" {
+		doc = append(doc, bson.E{Key: "description", Value: cfg.Description})
 	}
 	if cfg.Value != nil {
 		value, err := encode(cfg.Value)
