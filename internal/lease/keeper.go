@@ -102,7 +102,7 @@ func (k *Keeper) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			if answer != nil {
-				<-answer
+				_ = <-answer // nobody wants to know any more
 			}
 			return
 		case <-trust.C:

@@ -29,7 +29,7 @@ func NewID() string {
 
 func newID(now time.Time, random uint32) string {
 	epoch := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
-	n := uint64(max(0, now.Sub(epoch).Milliseconds()))<<idRandomBits | uint64(random&(1<<idRandomBits-1)) //nolint:gosec // not negative
+	n := uint64(max(0, now.Sub(epoch).Milliseconds()))<<idRandomBits | uint64(random&(1<<idRandomBits-1))
 	var out [idChars]byte
 	for i := idChars - 1; i >= 0; i-- {
 		out[i] = crockford[n&31]

@@ -166,7 +166,10 @@ func TestLogsAreReadInPages(t *testing.T) {
 		t.Parallel()
 		for _, f := range []LogFilter{{}, {Tail: 100}} {
 			n := 0
-			for range b.Logs(t.Context(), "r_1", f) {
+			for _, err := range b.Logs(t.Context(), "r_1", f) {
+				if err != nil {
+					t.Fatal(err)
+				}
 				if n++; n == 3 {
 					break
 				}

@@ -139,7 +139,7 @@ func (s *Store) read(ctx context.Context, clauses bson.A, n int, v view) ([]Run,
 		return nil, err
 	}
 	for i := range runs {
-		runs[i].Timeout *= time.Millisecond // stored as milliseconds
+		runs[i].Timeout = fromMillis(runs[i].Timeout)
 	}
 	return runs, nil
 }

@@ -128,7 +128,10 @@ func TestRunsPages(t *testing.T) {
 	t.Run("StopsWhenTheReaderDoes", func(t *testing.T) {
 		t.Parallel()
 		n := 0
-		for range b.Runs(t.Context(), Filter{}) {
+		for _, err := range b.Runs(t.Context(), Filter{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
 			if n++; n == 3 {
 				break
 			}

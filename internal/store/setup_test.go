@@ -107,6 +107,8 @@ func (b *testBundle) record(t *testing.T, appName string) (*Store, *recorder) {
 	r := &recorder{}
 	client, err := mongo.Connect(options.Client().ApplyURI(mongotest.URI(t)).SetAppName(appName).
 		SetWriteConcern(writeconcern.W1()).
+		// A shutting-down server counts as unknown until the next heartbeat; the default is 10 s.
+		SetHeartbeatInterval(500 * time.Millisecond).
 		SetMonitor(&event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
 			r.mu.Lock()
 			defer r.mu.Unlock()

@@ -159,11 +159,16 @@ func decode(res *mongo.SingleResult) (Run, error) {
 	if err := res.Decode(&r); err != nil {
 		return Run{}, err
 	}
-	r.Timeout *= time.Millisecond // stored as milliseconds
+	r.Timeout = fromMillis(r.Timeout)
 	if r.ReadAt.IsZero() {
 		r.ReadAt = r.Lease.Renewed // the owner's own writes set it to the server's clock
 	}
 	return r, nil
+}
+
+// fromMillis reads a duration that was decoded from a number of milliseconds.
+func fromMillis(stored time.Duration) time.Duration {
+	return time.Duration(int64(stored) * int64(time.Millisecond))
 }
 
 func isCode(err error, code int) bool {

@@ -248,8 +248,7 @@ func TestManyRacersFillManySlots(t *testing.T) {
 			n := newRun()
 			n.Concurrency = limit
 			run, err := b.Start(t.Context(), n)
-			var busy *BusyError
-			if errors.As(err, &busy) {
+			if _, busy := errors.AsType[*BusyError](err); busy {
 				return
 			}
 			mu.Lock()
@@ -286,8 +285,7 @@ func TestTakeover(t *testing.T) {
 	for range 10 {
 		wg.Go(func() {
 			run, err := b.Start(t.Context(), newRun())
-			var busy *BusyError
-			if errors.As(err, &busy) {
+			if _, busy := errors.AsType[*BusyError](err); busy {
 				return
 			}
 			mu.Lock()
