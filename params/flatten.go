@@ -18,10 +18,11 @@ func (l Layer) flatten(n *node, at place, object map[string]any) []Problem {
 
 // member adds one member of an object, whose key may be a dotted path.
 func (l Layer) member(n *node, at place, key string, raw any) []Problem {
+	outer := n
 	for segment := range strings.SplitSeq(key, ".") {
 		kid, ok := n.names[segment]
 		if n.kind != Struct || !ok {
-			return []Problem{l.unknown(n, at, key)}
+			return []Problem{l.unknown(outer, at, key)}
 		}
 		n = kid
 	}
@@ -61,12 +62,18 @@ func (l Layer) put(n *node, at place, raw any) []Problem {
 	return nil
 }
 
+// unknown is the problem of a member that the struct n does not have.
 func (l Layer) unknown(n *node, at place, key string) Problem {
-	where := at.at(shorten(key), label(l.origin, shorten(key)), l.origin)
-	return Problem{
-		Field: where.path, Name: where.name, Origin: l.origin,
-		Message: "unknown parameter", Suggestion: Nearest(key, n.paths()),
+	path := join(n.path, shorten(key))
+	where := at.at(path, label(l.origin, path), l.origin)
+	p := Problem{Field: where.path, Name: where.name, Origin: l.origin, Message: "unknown parameter"}
+	if best := Nearest(key, n.paths()); best != "" {
+		p.Suggestion = join(n.path, best)
+		if l.origin == OriginFlag {
+			p.Suggestion = "--" + p.Suggestion
+		}
 	}
+	return p
 }
 
 // paths lists the paths of the fields below n, from n on.

@@ -91,8 +91,7 @@ func (p *jsonParser) value(path string, depth int) (any, error) {
 		}
 		return p.array(path, depth)
 	case string:
-		p.refuseInvalid(path, t)
-		return t, nil
+		return p.refuseInvalid(path, t), nil
 	default:
 		return t, nil
 	}
@@ -107,7 +106,7 @@ func (p *jsonParser) object(path string, depth int) (any, error) {
 		}
 		key, _ := t.(string) // the decoder lets nothing else be a key
 		at := join(path, shorten(key))
-		p.refuseInvalid(at, key)
+		key = p.refuseInvalid(at, key)
 		v, err := p.value(at, depth+1)
 		if err != nil {
 			return nil, err
@@ -153,10 +152,13 @@ func (p *jsonParser) markInvalid(data []byte) []byte {
 	return bytes.ToValidUTF8(data, []byte(p.invalid))
 }
 
-func (p *jsonParser) refuseInvalid(path, s string) {
-	if p.invalid != "" && strings.Contains(s, p.invalid) {
-		p.report(path, "is not valid UTF-8")
+// refuseInvalid reports a marked string and returns it without the marks.
+func (p *jsonParser) refuseInvalid(path, s string) string {
+	if p.invalid == "" || !strings.Contains(s, p.invalid) {
+		return s
 	}
+	p.report(path, "is not valid UTF-8")
+	return strings.ReplaceAll(s, p.invalid, string(utf8.RuneError))
 }
 
 func (p *jsonParser) explain(err error) string {

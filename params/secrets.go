@@ -33,7 +33,7 @@ func (n *node) secrets(v reflect.Value, secret bool, found *[]string) {
 		for _, item := range v.Seq2() {
 			n.elem.secrets(item, secret, found)
 		}
-	case secret && !n.isZero(v):
+	case secret && !v.IsZero():
 		if s, err := n.write(v); err == nil && s != "" && n.kind != Bool {
 			*found = append(*found, s)
 		}

@@ -4,7 +4,7 @@ import "strings"
 
 // Nearest returns the candidate that a user who typed word most likely meant, or "" when none is near enough.
 func Nearest(word string, candidates []string) string {
-	best, limit := "", max(1, len(word)/3)+1
+	best, limit := "", len(word)/3+1
 	folded := fold(word)
 	for _, c := range candidates {
 		if fold(c) == folded {
