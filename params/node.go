@@ -178,17 +178,24 @@ func (b *builder) values(n *node, goPath string) bool {
 	return true
 }
 
-// checkNames reports what two fields of one struct could both mean.
+// checkNames reports a flag that two fields of one struct could both mean.
 func (b *builder) checkNames(n *node, goPath string) {
-	env := map[string]*node{}
 	for _, kid := range n.kids {
-		if other, ok := env[envName(kid.name)]; ok {
-			b.fail(goPath, "%s and %s share the environment variable …%s", other.goName, kid.goName, envName(kid.name))
-		}
-		env[envName(kid.name)] = kid
 		if yes, ok := n.names[trimNo(kid.name)]; ok && (yes.kind == Bool || yes.ptr) {
 			b.fail(goPath, "--%s could mean %s or the opposite of %s", kid.name, kid.goName, yes.goName)
 		}
+	}
+}
+
+// checkEnv reports fields whose paths differ and whose automatic environment variables do not.
+func (b *builder) checkEnv(root *node) {
+	first := map[string]string{}
+	for _, n := range root.leaves() {
+		name := envName(n.path)
+		if other, ok := first[name]; ok {
+			b.fail("", "%s and %s share the environment variable …%s; name one of them with params:\"…\"", other, n.path, name)
+		}
+		first[name] = n.path
 	}
 }
 

@@ -71,7 +71,7 @@ func TestEveryValueSurvivesEverySurface(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGenerator(t)
-			for range 1500 {
+			for range 800 {
 				want := g.everything()
 				layers, written, err := through(s, &want)
 				if err != nil {
@@ -99,7 +99,7 @@ func TestEveryValueSurvivesAPrototype(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGenerator(t)
-			for range 500 {
+			for range 300 {
 				prototype := g.everything()
 				prototype.MaybeFlag = nil // a bool's --no- form means false, so flags cannot unset it
 				s, err := Of(&prototype)

@@ -85,7 +85,7 @@ func TestSchemaAcceptsWhatFillAccepts(t *testing.T) {
 	oracle := resolve(t, s.Schema())
 	g := newGenerator(t)
 	accepted, refused := 0, 0
-	for range 6000 {
+	for range 4000 {
 		doc := g.mutate(t, strictDocument, mutants)
 		l, err := s.FromJSON(doc, OriginAPI)
 		var v strict
@@ -100,7 +100,7 @@ func TestSchemaAcceptsWhatFillAccepts(t *testing.T) {
 			refused++
 		}
 	}
-	if accepted < 500 || refused < 500 {
+	if accepted < 400 || refused < 400 {
 		t.Errorf("the mutants prove little: %d accepted, %d refused", accepted, refused)
 	}
 }
@@ -109,7 +109,7 @@ func TestSchemaAcceptsWhatFillAccepts(t *testing.T) {
 func TestSchemaAcceptsEveryValue(t *testing.T) {
 	t.Parallel()
 	g := newGenerator(t)
-	for range 300 {
+	for range 60 {
 		prototype := everything{}
 		if g.IntN(2) == 0 {
 			prototype = g.everything()

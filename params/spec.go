@@ -27,6 +27,7 @@ func Of(v any) (*Spec, error) {
 	b := builder{typ: t.Elem(), open: map[reflect.Type]bool{}}
 	root := &node{kind: Struct, typ: t.Elem()}
 	b.structOf(root, "", "")
+	b.checkEnv(root)
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)
 	}
@@ -109,19 +110,17 @@ func (s *Spec) flagNode(name string) (n *node, negated, ok bool) {
 	return nil, false, false
 }
 
-// leaves yields every field that is no struct, in the order of declaration.
-func (s *Spec) leaves() []*node {
+// leaves lists every field that is no struct, in the order of declaration.
+func (s *Spec) leaves() []*node { return s.root.leaves() }
+
+func (n *node) leaves() []*node {
 	var all []*node
-	var walk func(n *node)
-	walk = func(n *node) {
-		for _, kid := range n.kids {
-			if kid.kind == Struct {
-				walk(kid)
-			} else {
-				all = append(all, kid)
-			}
+	for _, kid := range n.kids {
+		if kid.kind == Struct {
+			all = append(all, kid.leaves()...)
+		} else {
+			all = append(all, kid)
 		}
 	}
-	walk(s.root)
 	return all
 }
