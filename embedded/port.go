@@ -20,11 +20,8 @@ const (
 
 // pickPort returns a port nobody listens on: the directory's former one when it is free.
 func pickPort(ctx context.Context, l layout) (int, error) {
-	if b, err := os.ReadFile(l.port()); err == nil {
-		p, err := strconv.Atoi(strings.TrimSpace(string(b)))
-		if err == nil && p > 1024 && p <= 65535 && p != defaultPort && free(ctx, p) {
-			return p, nil
-		}
+	if p := l.formerPort(); p > 1024 && p != defaultPort && free(ctx, p) {
+		return p, nil
 	}
 	for range 100 {
 		p := firstPort + rand.IntN(lastPort-firstPort) //nolint:gosec // not a secret
@@ -49,4 +46,21 @@ func free(ctx context.Context, port int) bool {
 		return false
 	}
 	return ln.Close() == nil
+}
+
+// formerPort returns the port of the directory's last server, 0 for a new one.
+func (l layout) formerPort() int {
+	b, err := os.ReadFile(l.port())
+	if err != nil {
+		return 0
+	}
+	p, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return int(p)
+}
+
+func (l layout) keepPort(port int) error {
+	return writeFile(l.port(), []byte(strconv.Itoa(port)+"\n"))
 }

@@ -11,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 )
 
 // replicaSet is the name of the one-node set.
@@ -95,14 +96,13 @@ func (s *Server) direct() (*mongo.Client, error) {
 type hello struct {
 	Writable bool   `bson:"isWritablePrimary"`
 	Set      string `bson:"setName"`
-	Me       string `bson:"me"`
-	Info     string `bson:"info"`
 }
 
-// primary makes the node the primary of its own set: a new one is initiated,
-// one that was moved to another port is given its new address.
+// primary makes the node the primary of its own set, and waits for it. A new
+// node is initiated; one that was before elects itself. The election timeout
+// is the server's own: alone in its set a node never waits for it.
 func (s *Server) primary(ctx context.Context, admin *mongo.Database) error {
-	asked := false
+	initiated := false
 	for {
 		var h hello
 		err := admin.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&h)
@@ -112,15 +112,15 @@ func (s *Server) primary(ctx context.Context, admin *mongo.Database) error {
 		case err != nil: // it closes connections when its state changes
 		case h.Writable:
 			return nil
-		case !asked:
-			asked, err = s.configure(ctx, admin, h)
-			if err != nil {
+		case h.Set == "" && !initiated:
+			if err := s.initiate(ctx, admin); err != nil {
 				return err
 			}
+			initiated = true
 			continue
 		}
-		if lost := s.lost(); lost != nil {
-			return lost
+		if err := s.lost(); err != nil {
+			return err
 		}
 		if err := pause(ctx, readyPoll); err != nil {
 			return err
@@ -128,65 +128,41 @@ func (s *Server) primary(ctx context.Context, admin *mongo.Database) error {
 	}
 }
 
-// configure writes the set's configuration when it is missing or names another
-// address. It returns true when there is nothing left to do but to wait.
-func (s *Server) configure(ctx context.Context, admin *mongo.Database, h hello) (bool, error) {
-	host := fmt.Sprintf("127.0.0.1:%d", s.spec.Port)
-	if h.Set != "" && h.Me == host {
-		return true, nil // being elected
-	}
-	var status struct {
-		Code int `bson:"code"`
-	}
-	err := admin.RunCommand(ctx, bson.D{{Key: "replSetGetStatus", Value: 1}}).Err()
-	var se mongo.CommandError
-	if errors.As(err, &se) {
-		status.Code = int(se.Code)
-	}
-	const notYetInitialized, invalidConfig = 94, 93
-	switch status.Code {
-	case notYetInitialized:
-		return s.initiate(ctx, admin, host)
-	case invalidConfig: // the node is not in its own configuration: another port
-		return s.move(ctx, admin, host)
-	}
-	return false, pause(ctx, readyPoll)
-}
+// member is the node's address in its set's configuration.
+func member(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-func (s *Server) initiate(ctx context.Context, admin *mongo.Database, host string) (bool, error) {
+func (s *Server) initiate(ctx context.Context, admin *mongo.Database) error {
 	err := admin.RunCommand(ctx, bson.D{{Key: "replSetInitiate", Value: bson.D{
 		{Key: "_id", Value: replicaSet},
-		{Key: "members", Value: bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: host}}}},
+		{Key: "members", Value: bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: member(s.spec.Port)}}}},
 	}}}).Err()
-	const alreadyInitialized = 23
+	const alreadyInitialized = 23 // it was still reading its configuration
 	var se mongo.CommandError
 	if err != nil && (!errors.As(err, &se) || se.Code != alreadyInitialized) {
-		return false, fmt.Errorf("initiate the replica set: %w", err)
+		return fmt.Errorf("initiate the replica set: %w", err)
 	}
-	return true, nil
+	return nil
 }
 
-func (s *Server) move(ctx context.Context, admin *mongo.Database, host string) (bool, error) {
-	var got struct {
-		Config bson.M `bson:"config"`
+// move gives the set's configuration another address, by way of a start as a
+// plain server. Left alone, the node would not find itself in its set; and
+// while it looks, it waits for whoever has its former port now.
+func (s *Server) move(ctx context.Context, to int) error {
+	s.opts.Log.DebugContext(ctx, "mongod moves to another port", "port", to)
+	if err := s.spawn(ctx); err != nil {
+		return err
 	}
-	local := admin.Client().Database("local").Collection("system.replset")
-	if err := local.FindOne(ctx, bson.D{}).Decode(&got.Config); err != nil {
-		return false, fmt.Errorf("read the replica set's configuration: %w", err)
-	}
-	version, _ := got.Config["version"].(int32)
-	err := admin.RunCommand(ctx, bson.D{
-		{Key: "replSetReconfig", Value: bson.D{
-			{Key: "_id", Value: got.Config["_id"]},
-			{Key: "version", Value: version + 1},
-			{Key: "protocolVersion", Value: 1},
-			{Key: "members", Value: bson.A{bson.D{{Key: "_id", Value: 0}, {Key: "host", Value: host}}}},
-			{Key: "settings", Value: got.Config["settings"]},
-		}},
-		{Key: "force", Value: true},
-	}).Err()
+	client, err := s.direct()
 	if err != nil {
-		return false, fmt.Errorf("give the replica set its new address %s: %w", host, err)
+		return err
 	}
-	return true, nil
+	defer client.Disconnect(context.WithoutCancel(ctx)) //nolint:errcheck // the write was acknowledged
+	sets := client.Database("local").Collection("system.replset",
+		options.Collection().SetWriteConcern(&writeconcern.WriteConcern{W: 1, Journal: new(true)}))
+	_, err = sets.UpdateOne(ctx, bson.D{{Key: "_id", Value: replicaSet}},
+		bson.D{{Key: "$set", Value: bson.D{{Key: "members.0.host", Value: member(to)}}}})
+	if err != nil {
+		return fmt.Errorf("give the replica set its new address %s: %w", member(to), err)
+	}
+	return s.shut(ctx)
 }

@@ -59,18 +59,38 @@ func (s *Server) Logs() []string { return s.dir.tail(2000) }
 // uses it; Stop then returns once mongod has gone, and a private directory with
 // it. A second Stop does nothing. When ctx ends while mongod shuts down, Stop
 // returns its error and the watcher finishes alone.
+//
+// Stopping the last use of a persistent server takes a second, which mongod
+// spends on waiting for its own threads. A private one is simply killed.
 func (s *Server) Stop(ctx context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.users == nil {
+	left, err := s.leave()
+	switch {
+	case !left:
 		return nil
-	}
-	err := s.users.Close()
-	s.users = nil
-	if s.opts.Dir == "" {
+	case s.opts.Dir == "":
 		return errors.Join(err, clear(ctx, s.dir))
 	}
 	return errors.Join(err, settle(ctx, s.dir))
+}
+
+// Leave is Stop without the wait, for a program that is about to exit: the
+// watcher shuts mongod down in its own time, and whoever starts a server on
+// the same Dir meanwhile waits for that.
+func (s *Server) Leave() error {
+	_, err := s.leave()
+	return err
+}
+
+// leave lets the users lock go. It returns false when that was done before.
+func (s *Server) leave() (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users == nil {
+		return false, nil
+	}
+	err := s.users.Close()
+	s.users = nil
+	return true, err
 }
 
 // settle waits for the watcher to finish, unless others still use the server.
@@ -182,28 +202,39 @@ func (s *Server) unwatched(ctx context.Context) error {
 // Restart shuts mongod down, if it runs, and starts it again on the same port
 // and data. Clients of the same URI find it again by themselves.
 func (s *Server) Restart(ctx context.Context) error {
-	if p, err := s.process(); err == nil {
-		thaw(p)
-		err = terminate(p)
-		_ = p.Release()
-		if err != nil {
-			return err
-		}
-	} else if errors.Is(err, ErrStopped) {
-		return err
+	s.mu.Lock()
+	stopped := s.users == nil
+	s.mu.Unlock()
+	if stopped {
+		return ErrStopped
 	}
 	start := flock.New(s.dir.startLock())
 	if err := lockOr(ctx, start.TryLockContext, s.dir.startLock()); err != nil {
 		return err
 	}
 	defer start.Close() //nolint:errcheck // nothing was written
-	if err := s.unwatched(ctx); err != nil {
+	if err := s.shut(ctx); err != nil {
 		return err
 	}
 	if err := s.bury(ctx); err != nil {
 		return err
 	}
 	return s.spawn(ctx)
+}
+
+// shut ends mongod gently, if it runs, and waits for its watcher to end too.
+func (s *Server) shut(ctx context.Context) error {
+	if r, err := s.dir.record(); err == nil {
+		if p := r.process(); p != nil {
+			thaw(p)
+			err = terminate(p)
+			_ = p.Release()
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return s.unwatched(ctx)
 }
 
 // FailPoint sends a configureFailPoint command, such as

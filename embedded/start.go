@@ -164,17 +164,44 @@ func (s *Server) begin(ctx context.Context) error {
 				return err
 			}
 		}
-		s.spec = spec{
-			Dir: string(s.dir), Binary: binary.Path, Args: s.arguments(port), Port: port,
-			Standalone: s.opts.Standalone, Private: s.opts.Dir == "",
-		}
-		err = s.spawn(ctx)
+		err = s.beginOn(ctx, binary.Path, port)
 		var exit *ExitError
 		if s.opts.Port != 0 || try == portTries || !errors.As(err, &exit) || exit.Code != exitPortTaken {
 			return err
 		}
 		s.opts.Log.DebugContext(ctx, "port was taken, trying another", "port", port)
 	}
+}
+
+func (s *Server) beginOn(ctx context.Context, binary string, port int) error {
+	s.spec = spec{
+		Dir: string(s.dir), Binary: binary, Args: s.arguments(port), Port: port,
+		Standalone: s.opts.Standalone, Private: s.opts.Dir == "",
+	}
+	former := s.dir.formerPort()
+	if s.opts.Standalone {
+		if former == 0 {
+			return errors.Join(s.spawn(ctx), s.dir.keepPort(port))
+		}
+		return s.spawn(ctx)
+	}
+	// The file must name the port in the set's configuration whenever we are
+	// killed: it is written before there is one, and after it was changed.
+	if former != 0 && former != port {
+		set := s.spec
+		s.spec.Standalone, s.spec.Private = true, false
+		s.spec.Args = plain(set.Args)
+		if err := s.move(ctx, port); err != nil {
+			return err
+		}
+		s.spec = set
+	}
+	if former != port {
+		if err := s.dir.keepPort(port); err != nil {
+			return err
+		}
+	}
+	return s.spawn(ctx)
 }
 
 // arguments returns mongod's command line.
@@ -189,13 +216,25 @@ func (s *Server) arguments(port int) []string {
 	if runtime.GOOS != "windows" {
 		args = append(args, "--nounixsocket")
 	}
+	args = append(args, s.opts.Args...)
 	if !s.opts.Standalone {
-		args = append(args, "--replSet", replicaSet, "--oplogSize", "256",
-			// Or a stopping primary waits 15 s for clients to go elsewhere.
-			"--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0")
+		args = append(args, setArgs()...)
 	}
-	return append(args, s.opts.Args...)
+	return args
 }
+
+// setArgs are the last arguments of a member of a replica set.
+func setArgs() []string {
+	return []string{
+		"--oplogSize", "256",
+		// Or a stopping primary waits 15 s for clients to go elsewhere.
+		"--setParameter", "shutdownTimeoutMillisForSignaledShutdown=0",
+		"--replSet", replicaSet,
+	}
+}
+
+// plain returns the arguments without those of a replica set.
+func plain(args []string) []string { return args[:len(args)-len(setArgs())] }
 
 // spawn runs the watcher for s.spec and waits until its mongod can be written to.
 func (s *Server) spawn(ctx context.Context) error {
@@ -206,6 +245,7 @@ func (s *Server) spawn(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.opts.seams.reach("spawned")
 	switch {
 	case r.Busy: // one that a killed starter had left half-way
 		return s.adopt(ctx)
@@ -213,9 +253,6 @@ func (s *Server) spawn(ctx context.Context) error {
 		return &Error{What: "cannot start mongod", Why: r.Error, Fix: hint(r.Error), Err: ErrExited}
 	}
 	if err := s.ready(ctx); err != nil {
-		return err
-	}
-	if err := writeFile(s.dir.port(), []byte(strconv.Itoa(s.spec.Port)+"\n")); err != nil {
 		return err
 	}
 	s.opts.Log.DebugContext(ctx, "mongod started", "binary", s.spec.Binary, "dir", string(s.dir), "port", s.spec.Port, "took", time.Since(begun))
