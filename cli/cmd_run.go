@@ -1,0 +1,298 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/term"
+	"github.com/rikki-go/rikki/params"
+)
+
+const runName = "run"
+
+// runFlags are the flags of a run, beside those of its script.
+type runFlags struct {
+	DryRun    bool          `help:"Say what would be done, and change nothing."`
+	Timeout   time.Duration `placeholder:"DURATION" help:"End the run after this time; -1 for never (90s, 1h30m, or milliseconds)."`
+	NoHistory bool          `help:"Leave no record of the run; nothing stops it from running twice at a time."`
+	Actor     string        `placeholder:"NAME" help:"Who starts the run (default: the user)."`
+	Events    bool          `short:"f" help:"Print every event as a line of JSON on standard output."`
+}
+
+func newRunCommand(p *program) *cobra.Command {
+	c := &command{
+		name: runName, short: "Run a script.", args: []string{"SCRIPT"},
+		long: "Everything after the script's name is read as its parameters. " + p.call("run", "SCRIPT", "--help") + " lists them.",
+		examples: []string{
+			"run SCRIPT --dry-run", "run SCRIPT --timeout=90s --json", "run SCRIPT --config=@params.json",
+		},
+		flags:    &runFlags{},
+		complete: func(context.Context, []string) []string { return p.scriptNames() },
+	}
+	c.parse = func(ctx context.Context, args []string) error {
+		job, err := p.readRun(args)
+		if err != nil {
+			return err
+		}
+		return p.run(ctx, job)
+	}
+	return p.cobra(c)
+}
+
+// job is a run to be started.
+type job struct {
+	script rikki.ScriptInfo
+	flags  runFlags
+	layers []params.Layer
+}
+
+// readRun reads the command line of a run: the script, and the flags of the program, the run and the script in one
+// go, so that everything that is wrong is told at once. Nothing is connected.
+func (p *program) readRun(args []string) (job, error) {
+	app, err := p.offline()
+	if err != nil {
+		return job{}, err
+	}
+	name := p.scriptOf(app, args)
+	script, nameErr := app.Script(name)
+	if nameErr != nil {
+		script.Params, err = params.Of(&struct{}{})
+		if err != nil {
+			return job{}, err
+		}
+	}
+	global, err := globalSpec()
+	if err != nil {
+		return job{}, err
+	}
+	j := job{script: script}
+	run, err := params.Of(&j.flags)
+	if err != nil {
+		return job{}, err
+	}
+	parsed, argErr := params.Parser{
+		Specs: []*params.Spec{global, run.Named(""), script.Params.Named(name)}, Stdin: p.std.In,
+	}.Parse(args)
+	setErr := p.setUp(parsed.Flags[0])
+	if uriErr := refuseURI(args); uriErr != nil {
+		return job{}, uriErr
+	}
+	if nameErr != nil {
+		return job{}, p.noScript(name, nameErr)
+	}
+	runErr := run.Fill(&j.flags, parsed.Flags[1], parsed.File[1])
+	j.layers = []params.Layer{parsed.Flags[2], script.Params.FromEnv(p.env.Lookup, envPrefix(name)), parsed.File[2]}
+	if err := params.Join(p.extraWords(name, parsed.Rest), argErr, setErr, runErr, p.fillScript(app, &j)); err != nil {
+		return job{}, err
+	}
+	return j, nil
+}
+
+// envPrefix begins the environment variables of a script's parameters.
+func envPrefix(script string) string {
+	return strings.ToUpper(strings.ReplaceAll(script, "-", "_")) + "_"
+}
+
+// scriptOf finds the script's name on the command line before the script's flags are known: the first word that
+// belongs to no flag or, where an unknown flag may have taken that, any word that is a script's name.
+func (p *program) scriptOf(app *rikki.App, args []string) string {
+	if p.alone {
+		return app.Scripts()[0].Name
+	}
+	words := p.wordsOf(args)
+	isScript := func(word string) bool { _, err := app.Script(word); return err == nil }
+	if len(words) > 0 && isScript(words[0]) {
+		return words[0]
+	}
+	if i := slices.IndexFunc(args, isScript); i >= 0 && !slices.Contains(args[:i], "--") {
+		return args[i]
+	}
+	return first(words)
+}
+
+func (p *program) noScript(name string, err error) error {
+	if name != "" || len(p.app.Scripts) == 0 {
+		return err
+	}
+	return &problemError{
+		What: "run needs the name of a script", Code: ExitUsage,
+		Fix: "one of " + strings.Join(p.plainScriptNames(), ", ") + ", as " + p.call("list") + " shows", Err: err,
+	}
+}
+
+// extraWords refuses words that no flag and no argument takes.
+func (p *program) extraWords(script string, words []string) error {
+	if !p.alone {
+		if i := slices.Index(words, script); i >= 0 {
+			words = slices.Delete(slices.Clone(words), i, i+1)
+		}
+	}
+	if len(words) == 0 {
+		return nil
+	}
+	return &problemError{
+		What: "unexpected argument " + quote(words[0]), Code: ExitUsage,
+		Fix: "parameters are flags: --name=value; a value with spaces needs quotes",
+	}
+}
+
+// fillScript checks the script's parameters on a copy, and asks for secrets that are missing.
+func (p *program) fillScript(app *rikki.App, j *job) error {
+	if len(p.app.Scripts) == 0 {
+		return nil
+	}
+	copied := scriptParams(p.app.Scripts[slices.IndexFunc(app.Scripts(), func(s rikki.ScriptInfo) bool { return s.Name == j.script.Name })])
+	asked, err := p.askSecrets(j)
+	if err != nil {
+		return err
+	}
+	j.layers = append(j.layers, asked...)
+	return j.script.Params.Fill(copied, j.layers...)
+}
+
+// askSecrets asks for required secrets that no layer has, if there is somebody to ask.
+func (p *program) askSecrets(j *job) ([]params.Layer, error) {
+	if !p.term.Interactive() {
+		return nil, nil // Fill says what is missing and how to give it
+	}
+	var asked []params.Layer
+	for _, field := range j.script.Params.Fields() {
+		if !field.Secret || !field.Required || field.Optional || given(field.Path, j.layers) {
+			continue
+		}
+		answer, err := p.term.Secret(context.Background(), cmp.Or(field.Help, field.Path))
+		if err != nil {
+			return nil, err
+		}
+		layer, err := j.script.Params.FromMap(map[string]any{field.Path: answer}, params.OriginForm)
+		if err != nil {
+			return nil, err
+		}
+		asked = append(asked, layer)
+	}
+	return asked, nil
+}
+
+// run starts the run and tells how it went.
+func (p *program) run(ctx context.Context, j job) error {
+	if j.flags.Events && !p.flags.JSON {
+		p.flags.JSON = true
+		p.term = p.newTerm()
+	}
+	view := newRunView(p, j.script.Name, j.flags.Events)
+	s, err := p.open(ctx, func(cfg *rikki.Config) { cfg.NoHistory = cfg.NoHistory || j.flags.NoHistory })
+	if err != nil {
+		return err
+	}
+	view.session = s
+	result, runErr := p.perform(ctx, s, j, view)
+	if closeErr := s.end(ctx, result); closeErr != nil {
+		p.term.Warn("closing the connection: %v", closeErr)
+	}
+	if result == nil {
+		return runErr
+	}
+	return view.tell(result, runErr)
+}
+
+// perform seeds an embedded database and runs the script there.
+func (p *program) perform(ctx context.Context, s *session, j job, view *runView) (*rikki.Result, error) {
+	defer s.announce()()
+	if err := s.seed(ctx); err != nil {
+		return nil, err
+	}
+	if !p.flags.Quiet {
+		defer context.AfterFunc(ctx, func() { view.stopping(context.Cause(ctx)) })()
+	}
+	result, err := s.runs.Run(ctx, j.script.Name, &rikki.RunOptions{
+		Params: j.layers, Timeout: j.flags.Timeout, DryRun: j.flags.DryRun, NoHistory: j.flags.NoHistory,
+		Trigger: "cli", Actor: j.flags.Actor, Observers: []rikki.Observer{view},
+	})
+	view.close()
+	return result, err
+}
+
+// end closes the session. A script that doesn't stop isn't waited for.
+func (s *session) end(ctx context.Context, result *rikki.Result) error {
+	if result == nil || result.Stopped {
+		return s.close(ctx)
+	}
+	given, cancel := context.WithCancelCause(ctx)
+	cancel(errors.New("the script did not stop"))
+	_ = s.runs.Close(given) // its complaint is what the result says already
+	s.runs = nil
+	return s.close(ctx)
+}
+
+// printResult prints what the script returned: a string as it is, anything else as JSON.
+func (p *program) printResult(value any) error {
+	switch value := value.(type) {
+	case nil:
+		return nil
+	case string:
+		return p.term.Print("%s", value)
+	case fmt.Stringer:
+		if _, ok := value.(json.Marshaler); !ok {
+			return p.term.Print("%s", value.String())
+		}
+	}
+	return p.term.Result(value)
+}
+
+// outcome is the one line that says how a run ended.
+func outcome(result *rikki.Result) string {
+	line := result.Script
+	if result.DryRun {
+		line += " (dry run)"
+	}
+	line += " " + verb(result.State) + " " + term.Duration(result.Duration)
+	if counts := countText(result.Counters, result.Progress); counts != "" {
+		line += " — " + counts
+	}
+	return line
+}
+
+func verb(state rikki.State) string {
+	switch state {
+	case rikki.Succeeded:
+		return "finished in"
+	case rikki.SucceededWithErrors:
+		return "finished, with errors, in"
+	case rikki.Interrupted:
+		return "was interrupted after"
+	case rikki.Cancelled:
+		return "was cancelled after"
+	default:
+		return "failed after"
+	}
+}
+
+// countText is what a run counted: "999,997 modified, 3 failed".
+func countText(counters map[string]int64, progress *rikki.ProgressState) string {
+	if len(counters) == 0 {
+		if progress == nil || progress.Done == 0 {
+			return ""
+		}
+		return term.Count(progress.Done) + " done"
+	}
+	names := make([]string, 0, len(counters))
+	for name := range counters {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(-cmp.Compare(counters[a], counters[b]), cmp.Compare(a, b))
+	})
+	for i, name := range names {
+		names[i] = term.Count(counters[name]) + " " + name
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rikki-go/rikki/params"
+)
+
+const (
+	docsLink   = "https://github.com/rikki-go/rikki"
+	issuesLink = docsLink + "/issues"
+)
+
+// page is a help page on its way to the terminal.
+type page struct{ strings.Builder }
+
+func (b *page) section(title string, lines ...string) {
+	if len(lines) == 0 {
+		return
+	}
+	b.WriteString("\n" + title + "\n")
+	for _, line := range lines {
+		b.WriteString("  " + line + "\n")
+	}
+}
+
+func (b *page) flags(title string, spec *params.Spec) {
+	if usage := spec.Usage(); usage != "" {
+		b.WriteString("\n" + title + "\n" + usage)
+	}
+}
+
+// help prints the help page of a command on standard output: it was asked for, so it is the result.
+func (p *program) help(cmd *cobra.Command, c *command, args []string) error {
+	var b page
+	switch {
+	case c.name == runName && (p.alone || len(p.wordsOf(args)) > 0):
+		if err := p.scriptHelp(&b, args); err != nil {
+			return err
+		}
+	case cmd.HasParent() || p.alone:
+		if err := p.commandHelp(&b, cmd, c); err != nil {
+			return err
+		}
+	default:
+		p.rootHelp(&b, cmd)
+	}
+	_, err := io.WriteString(p.std.Out, strings.TrimLeft(b.String(), "\n"))
+	return err
+}
+
+func (p *program) rootHelp(b *page, cmd *cobra.Command) {
+	b.WriteString(cmp.Or(p.app.Description, p.name+" runs scripts on MongoDB.") + "\n")
+	b.section("Usage", p.invocation()+" COMMAND [FLAGS]")
+	b.section("Examples", p.exampleLines(p.rootExamples())...)
+	b.section("Commands", commandLines(cmd)...)
+	var codes []string
+	for _, code := range ExitCodes() {
+		codes = append(codes, fmt.Sprintf("%3d  %s", code.Code, code.Meaning))
+	}
+	b.section("Exit codes", codes...)
+	b.section("More", p.call("COMMAND", "--help")+" shows the flags of a command, "+p.call("run", "SCRIPT", "--help")+" those of a script.",
+		"Documentation: "+docsLink, "Report a fault: "+issuesLink)
+}
+
+func (p *program) commandHelp(b *page, cmd *cobra.Command, c *command) error {
+	b.WriteString(c.short + "\n")
+	if c.long != "" {
+		b.WriteString("\n" + c.long + "\n")
+	}
+	usage := strings.TrimPrefix(cmd.CommandPath(), p.name+" ")
+	words := append(strings.Fields(usage), c.args...)
+	if cmd.HasSubCommands() {
+		words = append(words, "COMMAND")
+	}
+	b.section("Usage", p.call(append(words, "[FLAGS]")...))
+	b.section("Examples", p.exampleLines(c.examples)...)
+	b.section("Commands", commandLines(cmd)...)
+	if cmd.HasSubCommands() {
+		return nil
+	}
+	if c.flags != nil {
+		spec, err := params.Of(c.flags)
+		if err != nil {
+			return err
+		}
+		b.flags("Flags", spec)
+	}
+	return p.globalHelp(b)
+}
+
+func (p *program) globalHelp(b *page) error {
+	spec, err := globalSpec()
+	if err != nil {
+		return err
+	}
+	b.flags("Flags of every command", spec)
+	return nil
+}
+
+func (p *program) exampleLines(examples []string) []string {
+	lines := make([]string, len(examples))
+	for i, example := range examples {
+		lines[i] = p.call(example)
+	}
+	return lines
+}
+
+func commandLines(cmd *cobra.Command) []string {
+	var lines []string
+	for _, sub := range cmd.Commands() {
+		if !sub.Hidden {
+			lines = append(lines, fmt.Sprintf("%-11s %s", sub.Name(), sub.Short))
+		}
+	}
+	return lines
+}
+
+func newHelpCommand(p *program, root *cobra.Command) *cobra.Command {
+	c := &command{
+		name: "help", short: "Show the help of a command or a script.", args: []string{"[COMMAND]"},
+		examples: []string{"help runs", "help run SCRIPT"},
+	}
+	cmd := p.cobra(c)
+	c.parse = func(ctx context.Context, args []string) error {
+		words := p.wordsOf(args)
+		sub := root
+		for len(words) > 0 {
+			next := subcommand(sub, words[0])
+			if next == nil {
+				break
+			}
+			sub, words = next, words[1:]
+		}
+		if len(words) > 0 && sub.Name() != runName {
+			return p.unknownCommand(sub, words)
+		}
+		sub.SetContext(ctx)
+		return sub.RunE(sub, append(words, "--help"))
+	}
+	c.complete = func(context.Context, []string) []string {
+		var names []string
+		for _, sub := range root.Commands() {
+			names = append(names, sub.Name()+"\t"+sub.Short)
+		}
+		return names
+	}
+	return cmd
+}
+
+// wordsOf returns the words of a command line that are no flags, without reading what flags name.
+func (p *program) wordsOf(args []string) []string {
+	global, err := globalSpec()
+	if err != nil {
+		return nil
+	}
+	run, err := params.Of(&runFlags{})
+	if err != nil {
+		return nil
+	}
+	parsed, _ := params.Parser{ // what is wrong is found when the line is really read
+		Specs: []*params.Spec{global, run}, Open: closed, Stdin: strings.NewReader(""),
+	}.Parse(args)
+	return parsed.Rest
+}
