@@ -102,7 +102,9 @@ func (k *Keeper) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			if answer != nil {
-				_ = <-answer // nobody wants to know any more
+				if err := <-answer; err != nil {
+					k.cfg.Log.DebugContext(ctx, "last renewal given up", slog.Any("error", err))
+				}
 			}
 			return
 		case <-trust.C:

@@ -163,7 +163,7 @@ func TestIndexesAreWhatTheServerHas(t *testing.T) {
 			if !ok {
 				t.Fatalf("index %s: odd key %v", ix.Name, k)
 			}
-			keys = append(keys, bson.E{Key: k.Key, Value: int32(order)}) //nolint:gosec // 1 or -1
+			keys = append(keys, bson.E{Key: k.Key, Value: int32(order)})
 		}
 		want[ix.Collection] = append(want[ix.Collection], index{ix.Name, keys, ix.Unique, ix.Partial})
 	}
