@@ -43,7 +43,7 @@ func ParseArgs(args []string, specs ...*Spec) (Parsed, error) {
 //	--config='{…}'             many parameters as JSON, also @file or -; unless a spec declares config itself
 //	--                         the rest is no flags
 //
-// A secret is refused, wherever on the command line it stands.
+// A secret is refused, wherever on the command line it stands, and in a file that others may read.
 func (p Parser) Parse(args []string) (Parsed, error) {
 	r := &argReader{Parser: p}
 	if r.Open == nil {
@@ -68,6 +68,7 @@ type argReader struct {
 	rest        []string
 	configSeen  bool
 	stdinSeen   bool
+	exposed     bool // others may read the file that was read last
 	problems    []Problem
 }
 
@@ -204,6 +205,7 @@ func (r *argReader) raw(n *node, at place, value string) (any, bool) {
 // content reads what @file and - stand for; elsewhere is false when the value is neither.
 func (r *argReader) content(at place, value string) (content string, elsewhere, ok bool) {
 	var in io.Reader
+	r.exposed = false
 	switch {
 	case value == "-":
 		if r.stdinSeen {
@@ -219,6 +221,7 @@ func (r *argReader) content(at place, value string) (content string, elsewhere, 
 			return "", true, false
 		}
 		defer func() { _ = f.Close() }() // it was only read
+		r.exposed = exposed(f)
 		in = f
 	default:
 		return "", false, true
@@ -272,7 +275,7 @@ func (r *argReader) object(l Layer, n *node, at place, members map[string]any) {
 		l.values[n.path] = entry{present{}, at.name}
 	}
 	r.problems = append(r.problems, l.flatten(n, place{}, members)...)
-	r.dropSecrets(l, n)
+	r.dropSecrets(l, n, onCommandLine)
 }
 
 func (r *argReader) unknown(dashes, name string, hasValue bool) {

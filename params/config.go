@@ -1,10 +1,14 @@
 package params
 
 import (
+	"io/fs"
+	"runtime"
 	"strings"
 )
 
 const onCommandLine = "a secret must not be on the command line, where others on this machine can read it; "
+
+const inOpenFile = "the file has a secret in it and others than its owner may read it; chmod 600 it"
 
 // secretWays says how a secret can be given.
 func secretWays(n *node) string {
@@ -31,16 +35,24 @@ func (n *node) holdsSecret() bool {
 	return false
 }
 
-// dropSecrets removes and reports the secrets below n that a command line gave.
-func (r *argReader) dropSecrets(l Layer, n *node) {
+// dropSecrets removes and reports the secrets below n that came by a way that others can read.
+func (r *argReader) dropSecrets(l Layer, n *node, why string) {
 	for _, kid := range n.kids {
 		if kid.kind == Struct {
-			r.dropSecrets(l, kid)
+			r.dropSecrets(l, kid, why)
 			continue
 		}
 		if _, given := l.values[kid.path]; given && kid.holdsSecret() {
+			name := l.values[kid.path].name
 			delete(l.values, kid.path)
-			r.report(place{kid.path, "--" + kid.path, OriginFlag}, mask, onCommandLine+secretWays(kid))
+			if l.origin == OriginFile && why == onCommandLine {
+				name = "--" + kid.path // the file is the command line itself
+			}
+			message := why
+			if why == onCommandLine {
+				message += secretWays(kid)
+			}
+			r.report(place{kid.path, name, l.origin}, mask, message)
 		}
 	}
 }
@@ -70,11 +82,24 @@ func (r *argReader) config(value string, hasValue bool) {
 	object, problems := parseObject([]byte(content), OriginFile)
 	r.problems = append(r.problems, problems...)
 	r.distribute(object)
-	if !elsewhere {
-		for i, s := range r.Specs {
-			r.dropSecrets(r.file[i], s.root)
+	for i, s := range r.Specs {
+		switch {
+		case !elsewhere:
+			r.dropSecrets(r.file[i], s.root, onCommandLine)
+		case r.exposed:
+			r.dropSecrets(r.file[i], s.root, inOpenFile)
 		}
 	}
+}
+
+// exposed tells whether a file may be read by others than its owner. Windows has no such bits.
+func exposed(f any) bool {
+	file, ok := f.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok || runtime.GOOS == "windows" {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0
 }
 
 // distribute gives each member of a config object to the first spec that knows it.

@@ -65,7 +65,7 @@ func (n *node) object(v reflect.Value, m mode) (map[string]any, error) {
 	object := map[string]any{}
 	for _, kid := range n.kids {
 		f := v.FieldByIndex(kid.index)
-		if kid.tags.secret && m == forJSON || kid.omit(f) && !(m == forStore && kid.harmless(f)) {
+		if kid.tags.secret && m == forJSON || kid.omit(f) && (m != forStore || !kid.harmless(f)) {
 			continue
 		}
 		if kid.ptr && f.IsNil() {

@@ -89,7 +89,7 @@ type everything struct {
 	U16   uint16
 	U32   uint32
 	U64   uint64
-	Dozen int `enum:"12,24,9007199254740993" default:"12"`
+	Dozen int64 `enum:"12,24,9007199254740993" default:"12"`
 	F32   float32
 	F64   float64 `default:"0.5"`
 
@@ -246,7 +246,7 @@ func pick[T any](g generator, from []T) T { return from[g.IntN(len(from))] }
 func (g generator) everything() everything {
 	var e everything
 	g.fill(reflect.ValueOf(&e).Elem(), 0)
-	e.Dozen = pick(g, []int{12, 24, 9007199254740993})
+	e.Dozen = pick(g, []int64{12, 24, 9007199254740993})
 	if e.Pace == "" {
 		e.Pace = "off"
 	}

@@ -82,7 +82,7 @@ func ExampleSpec_Usage() {
 	//       --every duration        Pause between batches. (default 90s)
 	//       --only list of string   Domains to look at.
 	//       --source.coll string    Collection to read. (required)
-	//       --password secret       (secret, not on the command line; env MAIL_PASSWORD)
+	//       password                (secret, not on the command line; env MAIL_PASSWORD)
 }
 
 func ExampleSecret() {

@@ -69,15 +69,15 @@ func (f Field) EnvNames(prefix string) []string {
 	return slices.Clone(f.node.envNames(prefix))
 }
 
-// Flag returns the flag with its value: "--batch-size int", "--force".
+// Flag returns the flag with its value: "--batch-size int", "--force". A secret has no flag, only its path.
 func (f Field) Flag() string {
 	switch {
+	case f.Secret:
+		return f.Path
 	case f.Kind == Bool:
 		return "--" + f.Path
 	case f.Placeholder != "":
 		return "--" + f.Path + " " + f.Placeholder
-	case f.Secret:
-		return "--" + f.Path + " secret"
 	}
 	return "--" + f.Path + " " + f.Type
 }

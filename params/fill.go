@@ -286,10 +286,10 @@ func (n *node) isZero(v reflect.Value) bool {
 	case List, Map:
 		return v.Len() == 0
 	case Time:
-		t, _ := v.Interface().(time.Time)
+		t, _ := reflect.TypeAssert[time.Time](v)
 		return t.IsZero()
 	case UUID:
-		b, _ := v.Interface().(bson.Binary)
+		b, _ := reflect.TypeAssert[bson.Binary](v)
 		return b.IsZero()
 	default:
 		return v.IsZero()

@@ -103,7 +103,7 @@ func isText(v reflect.Value) bool {
 	if v.IsNil() {
 		return false
 	}
-	_, ok := v.Interface().(encoding.TextMarshaler)
+	_, ok := reflect.TypeAssert[encoding.TextMarshaler](v)
 	return ok
 }
 

@@ -53,7 +53,7 @@ func durationPart(s string) (part time.Duration, rest string, ok bool) {
 		unit = unit[:i]
 	}
 	rest = s[end+len(unit):]
-	factor := time.Duration(1)
+	factor := int64(1)
 	switch unit {
 	case "d":
 		unit, factor = "h", 24
@@ -61,10 +61,10 @@ func durationPart(s string) (part time.Duration, rest string, ok bool) {
 		unit, factor = "h", 7*24
 	}
 	d, err := time.ParseDuration("-" + number + unit)
-	if err != nil || d < math.MinInt64/factor {
+	if err != nil || int64(d) < math.MinInt64/factor {
 		return 0, "", false
 	}
-	return d * factor, rest, true
+	return time.Duration(int64(d) * factor), rest, true
 }
 
 // parseTime reads an absolute or relative time; what carries no zone is UTC.

@@ -161,7 +161,7 @@ func (b *builder) unsupported(t reflect.Type, goPath string) bool {
 
 // values reads the enumeration of a type with Values().
 func (b *builder) values(n *node, goPath string) bool {
-	v, ok := reflect.New(n.typ).Interface().(interface{ Values() []string })
+	v, ok := reflect.TypeAssert[interface{ Values() []string }](reflect.New(n.typ))
 	if !ok {
 		return true
 	}

@@ -119,8 +119,8 @@ func compare(k Kind, a, b reflect.Value) int {
 	case Float:
 		return cmp.Compare(a.Float(), b.Float())
 	case Time:
-		x, _ := a.Interface().(time.Time)
-		y, _ := b.Interface().(time.Time)
+		x, _ := reflect.TypeAssert[time.Time](a)
+		y, _ := reflect.TypeAssert[time.Time](b)
 		return x.Compare(y)
 	default:
 		return cmp.Compare(a.Int(), b.Int())

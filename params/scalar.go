@@ -193,7 +193,7 @@ func (n *node) unmarshal(v reflect.Value, raw any, s string) (f *flaw) {
 	if _, strict := raw.(string); strict && len(n.rules.enum) > 0 && !slices.Contains(n.rules.enum, s) {
 		return n.notInEnum(s) // as the schema says; a person may use any spelling that the type knows
 	}
-	decoder, ok := v.Addr().Interface().(encoding.TextUnmarshaler)
+	decoder, ok := reflect.TypeAssert[encoding.TextUnmarshaler](v.Addr())
 	if !ok {
 		return flawf("%s cannot read text", n.typ)
 	}

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -205,5 +207,38 @@ func TestSecretsComeFromEnvironmentFileAndAPI(t *testing.T) {
 	}
 	if v.Pass.Reveal() != hunter || len(v.Keys) != 2 || v.Keys[1].Reveal() != "b" || v.Safes[0].Code.Reveal() != "y" || v.Nested.Token.Reveal() != "t" {
 		t.Errorf("%q %q %q %q", v.Pass.Reveal(), v.Keys, v.Safes, v.Nested.Token.Reveal())
+	}
+}
+
+func TestSecretInAFileThatOthersMayReadIsRefused(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no permission bits")
+	}
+	s, err := Of(&vault{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "params.json")
+	for _, tc := range []struct {
+		mode os.FileMode
+		doc  string
+		want string
+	}{
+		{0o600, `{"pass":"` + hunter + `"}`, ""},
+		{0o644, `{"open":"x"}`, ""},
+		{0o640, `{"pass":"` + hunter + `"}`, "pass (file): " + inOpenFile},
+		{0o604, `{"nested":{"token":"` + hunter + `"}}`, "nested.token (file): " + inOpenFile},
+	} {
+		if err := os.WriteFile(path, []byte(tc.doc), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, tc.mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ParseArgs([]string{"--config=@" + path}, s)
+		if got := fmt.Sprint(err); got != tc.want && (err != nil || tc.want != "") {
+			t.Errorf("%o %s: got %s, want %s", tc.mode, tc.doc, got, tc.want)
+		}
 	}
 }

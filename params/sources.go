@@ -1,6 +1,7 @@
 package params
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ func (s *Spec) FromEnv(lookup func(string) (string, bool), prefix string) Layer 
 func (n *node) envNames(prefix string) []string {
 	names := n.tags.env
 	if prefix != "" {
-		names = append(names[:len(names):len(names)], prefix+envName(n.path))
+		names = append(slices.Clip(names), prefix+envName(n.path))
 	}
 	return names
 }
