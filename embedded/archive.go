@@ -77,7 +77,19 @@ func linuxTargets(h host, version, target string) []string {
 	} else {
 		out = append(out, "ubuntu2204", "rhel90")
 	}
-	return unique(out)
+	// Derivatives count their releases in their own way: what the system has decides.
+	return slices.DeleteFunc(unique(out), func(t string) bool {
+		return (h.OpenSSL == 3 && !openSSL3(t)) || (h.OpenSSL == 1 && openSSL3(t))
+	})
+}
+
+// openSSL3 says whether a build needs OpenSSL 3, as all for newer systems do.
+func openSSL3(target string) bool {
+	switch target {
+	case "ubuntu2204", "ubuntu2404", "debian12", "rhel90", "rhel93", "amazon2023":
+		return true
+	}
+	return false
 }
 
 // distroTargets names the builds for one distribution. major is MongoDB's.

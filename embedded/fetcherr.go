@@ -20,7 +20,7 @@ func (c candidate) explain(o Options, err error) error {
 		_ = os.Remove(c.slot.partial()) // it would fill the disk for good
 		return &Error{
 			What: "cannot store mongod in " + o.CacheDir, Why: "the disk is full",
-			Fix: "free 500 MB or choose another cache directory", Err: errors.Join(errCache, err),
+			Fix: "free 500 MB or choose another cache directory", Err: errors.Join(ErrNoBinary, errCache, err),
 		}
 	case errors.As(err, &pathErr) && strings.HasPrefix(pathErr.Path, o.CacheDir):
 		return cacheError(o, err)
@@ -33,7 +33,7 @@ func cacheError(o Options, err error) error {
 		What: "cannot use the cache directory " + o.CacheDir,
 		Why:  err.Error(),
 		Fix:  "make it writable, choose another (XDG_CACHE_HOME or Options.CacheDir), or name a mongod with RIKKI_MONGOD",
-		Err:  errors.Join(errCache, err),
+		Err:  errors.Join(ErrNoBinary, errCache, err),
 	}
 }
 

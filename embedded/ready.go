@@ -44,15 +44,24 @@ func (s *Server) ready(ctx context.Context) error {
 	}
 	defer client.Disconnect(context.WithoutCancel(ctx)) //nolint:errcheck // read side only
 	if err := s.primary(ctx, client.Database("admin")); err != nil {
+		return s.because(ctx, err)
+	}
+	return nil
+}
+
+// because returns the better explanation of a failed conversation: that mongod
+// is dying, which its watcher may need a moment to see.
+func (s *Server) because(ctx context.Context, err error) error {
+	const moment = 2 * time.Second
+	for begun := time.Now(); time.Since(begun) < moment; {
 		if lost := s.lost(); lost != nil {
 			return lost
 		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if cause := pause(ctx, readyPoll); cause != nil {
+			return cause
 		}
-		return err
 	}
-	return nil
+	return err
 }
 
 // listening waits for mongod's own word that it has the port. Connecting to

@@ -113,7 +113,7 @@ func Server(t testing.TB) *embedded.Server {
 	t.Helper()
 	need(t)
 	if shared.server == nil {
-		t.Skip("needs a server of its own, but ", uriEnv, " names one")
+		t.Skipf("needs a server of its own, but %s names one", uriEnv)
 	}
 	return shared.server
 }
