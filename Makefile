@@ -8,7 +8,7 @@ LINT     := v2.15.0
 TESTSUM  := v1.13.0
 
 # Per package. A package that needs longer has a hanging test.
-TIMEOUT  := 8m
+TIMEOUT  := 5m
 # Packages tested at once: each of them runs a mongod of its own beside its tests.
 PARALLEL := 2
 
