@@ -139,10 +139,13 @@ func (p *program) extraWords(script string, words []string) error {
 	if len(words) == 0 {
 		return nil
 	}
-	return &problemError{
-		What: "unexpected argument " + quote(words[0]), Code: ExitUsage,
-		Fix: "parameters are flags: --name=value; a value with spaces needs quotes",
+	var problems []params.Problem
+	for _, word := range words {
+		problems = append(problems, params.Problem{
+			Message: "unexpected argument " + quote(word) + ": parameters are flags, --name=value, and a value with spaces needs quotes",
+		})
 	}
+	return &params.Error{Problems: problems}
 }
 
 // fillScript checks the script's parameters on a copy, and asks for secrets that are missing.

@@ -13,6 +13,7 @@ import (
 // startEmbedded starts or joins the project's own server, and tells what it is doing: the first time it fetches some
 // 70 MB.
 func (p *program) startEmbedded(ctx context.Context, dir string) (*embedded.Server, error) {
+	isNew := !exists(dir)
 	if err := ignore(dir); err != nil {
 		return nil, err
 	}
@@ -26,7 +27,7 @@ func (p *program) startEmbedded(ctx context.Context, dir string) (*embedded.Serv
 	if err != nil {
 		return nil, err
 	}
-	if !server.Joined() {
+	if isNew || p.flags.Verbose {
 		p.term.Note("  started on port %d in %s; it stops with the last program that uses it", server.Port(), term.Duration(time.Since(began)))
 	}
 	return server, nil

@@ -112,10 +112,15 @@ func (p *program) exampleLines(examples []string) []string {
 	return lines
 }
 
+// commandLines lists the sub-commands in the order in which people come to need them. cobra would sort them by name.
 func commandLines(cmd *cobra.Command) []string {
+	order := []string{runName, "list", "runs", "status", "dev", "new", "config", "doctor", "completion", "version", "help"}
+	if cmd.HasParent() {
+		order = []string{"list", "show", "logs", "watch", "get", "set", "history", "diff", "revert", "script", "app"}
+	}
 	var lines []string
-	for _, sub := range cmd.Commands() {
-		if !sub.Hidden {
+	for _, name := range order {
+		if sub := subcommand(cmd, name); sub != nil {
 			lines = append(lines, fmt.Sprintf("%-11s %s", sub.Name(), sub.Short))
 		}
 	}

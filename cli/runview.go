@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/internal/term"
@@ -138,19 +139,34 @@ func (v *runView) tellPeople(result *rikki.Result, err error, code int) error {
 	if err := p.printResult(result.Value); err != nil {
 		return err
 	}
-	line := outcome(result)
+	line, more := outcome(result), ""
 	if result.Recorded && !p.alone {
-		line += "   →  " + p.call("runs", "show", result.Run)
+		more = "→  " + p.call("runs", "show", result.Run)
 	}
 	if code == ExitOK {
-		p.term.Done("%s", line)
+		p.tellLine(p.term.Done, line, more)
 		return nil
 	}
-	p.term.Failed("%s", line)
+	p.tellLine(p.term.Failed, line, more)
 	if !result.Stopped {
 		p.term.Warn("the script did not stop and may still have been writing when this program ended")
 	}
 	return nil
+}
+
+// tellLine says how a run ended and what to type to see more of it: on one line, unless that is too long for the
+// terminal.
+func (p *program) tellLine(tell func(string, ...any), line, more string) {
+	const sign = 2 // columns
+	switch width := p.term.Width(); {
+	case more == "":
+		tell("%s", line)
+	case width > 0 && sign+utf8.RuneCountInString(line)+3+utf8.RuneCountInString(more) > width:
+		tell("%s", line)
+		p.term.Next(more)
+	default:
+		tell("%s   %s", line, more)
+	}
 }
 
 // fix says what can be done about a failed run.

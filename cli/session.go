@@ -129,7 +129,7 @@ func (s *session) close(ctx context.Context) error {
 
 // with opens a session for fn and closes it. A failure to close is told in passing: the work is done.
 func (p *program) with(ctx context.Context, fn func(s *session) error) error {
-	s, err := p.open(ctx, nil)
+	s, err := p.open(ctx, func(cfg *rikki.Config) { cfg.Conn.KeepOpen = true })
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/term"
+)
+
+func newRunsCommand(p *program) *cobra.Command {
+	return p.group(&command{
+		name: "runs", short: "Look at runs: past, and under way.",
+		examples: []string{"runs list --state=failed --since=-7d", "runs show last", "runs logs last --level=warn"},
+	}, newRunsListCommand(p), newRunsShowCommand(p), newRunsLogsCommand(p), newRunsWatchCommand(p))
+}
+
+type runsListFlags struct {
+	Script string    `placeholder:"NAME" help:"Only runs of this script."`
+	State  []string  `enum:"queued,running,pausing,paused,cancelling,cancelled,interrupted,succeeded,succeeded_with_errors,failed" placeholder:"STATE" help:"Only runs in these states."`
+	Actor  string    `placeholder:"NAME" help:"Only runs that this one started."`
+	Since  time.Time `placeholder:"TIME" help:"Only runs that started at or after this time (2026-01-02, -7d)."`
+	Until  time.Time `placeholder:"TIME" help:"Only runs that started before this time."`
+	Text   string    `help:"Only runs with this text in ID, script, actor, host or parameters."`
+	Before string    `placeholder:"RUN" help:"Go on behind this run."`
+	Limit  int       `default:"20" min:"0" help:"At most so many; 0 for all."`
+}
+
+func newRunsListCommand(p *program) *cobra.Command {
+	flags := &runsListFlags{}
+	c := &command{
+		name: "list", short: "List runs, the newest first.", flags: flags,
+		examples: []string{"runs list --script=SCRIPT --limit=50", "runs list --state=failed,interrupted --since=-7d", "runs list --plain | cut -f1"},
+	}
+	c.run = func(ctx context.Context, _ []string) error {
+		return p.with(ctx, func(s *session) error { return s.listRuns(ctx, *flags) })
+	}
+	return p.cobra(c)
+}
+
+func (s *session) listRuns(ctx context.Context, flags runsListFlags) error {
+	filter := rikki.RunFilter{
+		Script: flags.Script, Actor: flags.Actor, Since: flags.Since, Until: flags.Until,
+		Text: flags.Text, Before: flags.Before, Limit: flags.Limit,
+	}
+	for _, state := range flags.State {
+		filter.States = append(filter.States, rikki.State(state))
+	}
+	records := []rikki.Record{}
+	for record, err := range s.runs.Runs(ctx, filter) {
+		if err != nil {
+			return causeOf(ctx, err)
+		}
+		records = append(records, record)
+	}
+	if s.p.term.JSON() {
+		return s.p.term.Result(struct {
+			V    int            `json:"v"`
+			Runs []rikki.Record `json:"runs"`
+		}{1, records})
+	}
+	return s.p.term.Table(s.runsTable(records, flags.Limit))
+}
+
+func (s *session) runsTable(records []rikki.Record, limit int) term.Table {
+	table := term.Table{
+		Columns: []term.Column{
+			{Name: "Run"},
+			{Name: "Script", Flex: true},
+			{Name: "State"},
+			{Name: "Started"},
+			{Name: "Took", Align: term.Right},
+			{Name: "Done", Flex: true},
+			{Name: "By", Flex: true},
+		},
+		Empty: "No runs. Start one: " + s.p.call("run", "SCRIPT"),
+	}
+	for _, r := range records {
+		state, started, took := stateText(r.State), term.Ago(r.StartedAt, time.Now()), term.Duration(r.Duration)
+		if s.p.term.Plain() {
+			state, started, took = string(r.State), r.StartedAt.UTC().Format(time.RFC3339), r.Duration.String()
+		}
+		table.Rows = append(table.Rows, []string{
+			r.ID, r.Script + dryRunText(r), state, started, took, countText(r.Counters, r.Progress), r.Actor,
+		})
+	}
+	if limit > 0 && len(records) == limit {
+		s.p.term.Note("The newest %d. More: --limit=0, or --before=%s", limit, records[limit-1].ID)
+	}
+	return table
+}
+
+func newRunsShowCommand(p *program) *cobra.Command {
+	c := &command{
+		name: "show", short: "Show one run in full.", args: []string{"RUN"},
+		long:     "RUN is an ID, the beginning of one, or \"last\".",
+		examples: []string{"runs show last", "runs show r_7Kq2 --json"},
+		complete: p.runIDs,
+	}
+	c.run = func(ctx context.Context, args []string) error {
+		return p.with(ctx, func(s *session) error {
+			record, err := s.runs.Record(ctx, args[0])
+			if err != nil {
+				return s.noRun(ctx, args[0], err)
+			}
+			return s.showRun(record)
+		})
+	}
+	return p.cobra(c)
+}
+
+func (s *session) showRun(record rikki.Record) error {
+	p := s.p
+	if p.term.JSON() {
+		return p.term.Result(struct {
+			V int `json:"v"`
+			rikki.Record
+		}{1, record})
+	}
+	if err := p.term.Fields(recordFields(record)...); err != nil {
+		return err
+	}
+	if ended(record) {
+		p.term.Next(p.call("runs", "logs", record.ID))
+	} else {
+		p.term.Next(p.call("runs", "watch", record.ID))
+	}
+	return nil
+}
+
+// noRun explains why a run can't be had.
+func (s *session) noRun(ctx context.Context, id string, err error) error {
+	if code := exitOf(err); code != ExitUsage {
+		return causeOf(ctx, err)
+	}
+	if is[*rikki.AmbiguousError](err) {
+		return err
+	}
+	what := "no run has the ID " + quote(id)
+	if id == "last" {
+		what = "there are no runs yet"
+	}
+	return &problemError{What: what, Fix: "see " + s.p.call("runs", "list"), Code: ExitUsage, Err: err}
+}
+
+// runIDs lists the newest runs for completion: silent, and without starting a server for it.
+func (p *program) runIDs(ctx context.Context, args []string) []string {
+	if len(args) > 0 {
+		return nil
+	}
+	if err := p.env.load(""); err != nil {
+		return nil
+	}
+	to, err := p.target()
+	if err != nil || to.embedded {
+		return nil
+	}
+	p.flags.Quiet, p.flags.ConnectTimeout = true, completionBudget
+	p.std.Err = nil
+	p.term = p.newTerm()
+	ids := []string{"last\tthe newest run"}
+	err = p.with(ctx, func(s *session) error {
+		for record, err := range s.runs.Runs(ctx, rikki.RunFilter{Limit: 20}) {
+			if err != nil {
+				return err
+			}
+			ids = append(ids, strings.Join([]string{record.ID + "\t" + record.Script, record.State.String(), term.Ago(record.StartedAt, time.Now())}, ", "))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil
+	}
+	return ids
+}

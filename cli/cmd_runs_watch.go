@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/term"
+)
+
+func newRunsWatchCommand(p *program) *cobra.Command {
+	c := &command{
+		name: "watch", short: "Watch a run until it has ended.", args: []string{"RUN"},
+		long:     "RUN is an ID, the beginning of one, or \"last\". The exit code is that of the run. Ctrl-C ends the watching, not the run.",
+		examples: []string{"runs watch last", "runs watch r_7Kq2 --json"},
+		complete: p.runIDs,
+	}
+	c.run = func(ctx context.Context, args []string) error {
+		return p.with(ctx, func(s *session) error {
+			record, err := s.runs.Record(ctx, args[0])
+			if err != nil {
+				return s.noRun(ctx, args[0], err)
+			}
+			if record, err = s.watch(ctx, record); err != nil {
+				return err
+			}
+			return s.watched(record)
+		})
+	}
+	return p.cobra(c)
+}
+
+// watch shows the progress and the log of a run, wherever it is executed, until it has ended.
+func (s *session) watch(ctx context.Context, record rikki.Record) (rikki.Record, error) {
+	if ended(record) {
+		return record, nil
+	}
+	bar := s.p.term.Progress(term.Head{Script: record.Script, Run: record.ID, Target: record.Database + ", " + onText(record)})
+	defer bar.Done()
+	logs := rikki.LogFilter{MinLevel: slog.LevelInfo, Tail: 5}
+	for {
+		if record.Progress != nil {
+			bar.Set(sampleOf(*record.Progress))
+		}
+		if !s.p.flags.Quiet {
+			if err := s.showNewLogs(ctx, record.ID, &logs); err != nil {
+				return record, err
+			}
+		}
+		if ended(record) {
+			return record, nil
+		}
+		var err error
+		if record, err = s.next(ctx, record); err != nil {
+			return record, err
+		}
+	}
+}
+
+// showNewLogs passes new log records to where those of this program's own runs go.
+func (s *session) showNewLogs(ctx context.Context, run string, filter *rikki.LogFilter) error {
+	handler := s.p.term.Handler(s.p.flags.logLevel())
+	for log, err := range s.runs.Logs(ctx, run, *filter) {
+		if err != nil {
+			return causeOf(ctx, err)
+		}
+		filter.AfterSeq, filter.Tail = log.Seq, 0
+		var level slog.Level
+		if level.UnmarshalText([]byte(log.Level)) != nil || !handler.Enabled(ctx, level) {
+			continue
+		}
+		record := slog.NewRecord(log.Time.Local(), level, log.Message, 0)
+		if attrs := attrText(log.Attrs); attrs != "" {
+			record.AddAttrs(slog.String("with", attrs))
+		}
+		if err := handler.Handle(ctx, record); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// watched tells how the run ended, and returns its exit code.
+func (s *session) watched(record rikki.Record) error {
+	p := s.p
+	code := exitOfState(record.State)
+	if p.term.JSON() {
+		if err := p.term.Result(struct {
+			V int `json:"v"`
+			rikki.Record
+			Code int `json:"code"`
+		}{1, record, code}); err != nil {
+			return err
+		}
+	} else {
+		line := outcome(&rikki.Result{
+			Script: record.Script, State: record.State, Duration: record.Duration, DryRun: record.DryRun,
+			Counters: record.Counters, Progress: record.Progress,
+		})
+		tell := p.term.Failed
+		if code == ExitOK {
+			tell = p.term.Done
+		}
+		tell("%s", line)
+		p.term.Next(p.call("runs", "show", record.ID))
+	}
+	if code == ExitOK {
+		return nil
+	}
+	return exitError(code)
+}

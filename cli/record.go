@@ -1,0 +1,212 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/term"
+)
+
+// stateText is a state with the sign that goes with it everywhere.
+func stateText(state rikki.State) string {
+	sign := ""
+	switch state {
+	case rikki.Queued:
+		sign = "…"
+	case rikki.Running:
+		sign = "▶"
+	case rikki.Pausing, rikki.Paused:
+		sign = "‖"
+	case rikki.Cancelling, rikki.Cancelled:
+		sign = "⊘"
+	case rikki.Interrupted:
+		sign = "!"
+	case rikki.Succeeded:
+		sign = "✓"
+	case rikki.SucceededWithErrors:
+		sign = "⚠"
+	case rikki.Failed:
+		sign = "✗"
+	}
+	return strings.TrimSpace(sign + " " + state.String())
+}
+
+// ended tells whether nothing more will happen to the run by itself.
+func ended(r rikki.Record) bool { return !r.State.Active() && r.State != rikki.Queued }
+
+// recordFields is one run in full.
+func recordFields(r rikki.Record) []term.Field {
+	return []term.Field{
+		{Key: "run", Value: r.ID},
+		{Key: "script", Value: r.Script + dryRunText(r)},
+		{Key: "state", Value: stateText(r.State) + notStopped(r)},
+		{Key: "started", Value: startedText(r)},
+		{Key: "took", Value: tookText(r)},
+		{Key: "by", Value: r.Actor + via(r)},
+		{Key: "on", Value: onText(r)},
+		{Key: "database", Value: r.Database},
+		{Key: "source", Value: sourceText(r)},
+		{Key: "parameters", Value: paramText(r.Params)},
+		{Key: "progress", Value: progressText(r.Progress)},
+		{Key: "counters", Value: countText(r.Counters, nil)},
+		{Key: "findings", Value: findingText(r.Findings)},
+		{Key: "result", Value: jsonText(r.Result)},
+		{Key: "error", Value: failureText(r.Error)},
+		{Key: "lease", Value: leaseText(r)},
+		{Key: "cut", Value: strings.Join(r.Cut, "\n")},
+		{Key: "logs", Value: droppedText(r)},
+	}
+}
+
+func dryRunText(r rikki.Record) string {
+	if r.DryRun {
+		return " (dry run)"
+	}
+	return ""
+}
+
+func notStopped(r rikki.Record) string {
+	if r.NotStopped {
+		return ", but the script had not stopped"
+	}
+	return ""
+}
+
+func startedText(r rikki.Record) string {
+	return term.Time(r.StartedAt.Local()) + " (" + term.Ago(r.StartedAt, time.Now()) + ")"
+}
+
+func tookText(r rikki.Record) string {
+	text := term.Duration(r.Duration)
+	if r.Timeout > 0 {
+		text += " of at most " + term.Duration(r.Timeout)
+	}
+	return text
+}
+
+func via(r rikki.Record) string {
+	if r.Trigger == "" {
+		return ""
+	}
+	return " (" + r.Trigger + ")"
+}
+
+func onText(r rikki.Record) string {
+	if r.Host == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s, pid %d", r.Host, r.PID)
+}
+
+func sourceText(r rikki.Record) string {
+	text := r.Source.Module
+	if r.Source.Version != "" {
+		text += " " + r.Source.Version
+	}
+	if revision := r.Source.Revision; revision != "" {
+		text += " revision " + revision[:min(len(revision), 12)]
+		if r.Source.Modified {
+			text += " with changes"
+		}
+	}
+	return strings.TrimSpace(text)
+}
+
+// paramText shows parameters one a line, as they would be given.
+func paramText(raw json.RawMessage) string {
+	var values map[string]json.RawMessage
+	if json.Unmarshal(raw, &values) != nil {
+		return jsonText(raw)
+	}
+	names := make([]string, 0, len(values))
+	for name := range values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	lines := make([]string, len(names))
+	for i, name := range names {
+		lines[i] = name + "=" + unquoted(values[name])
+	}
+	return strings.Join(lines, "\n")
+}
+
+func unquoted(raw json.RawMessage) string {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	return string(raw)
+}
+
+func progressText(p *rikki.ProgressState) string {
+	if p == nil || p.Done == 0 && p.Total == 0 && p.Message == "" {
+		return ""
+	}
+	text := term.Count(p.Done)
+	if p.Total > 0 {
+		text += " of " + term.Count(p.Total)
+	}
+	if p.Rate > 0 {
+		text += ", " + term.Rate(p.Rate) + "/s"
+	}
+	if p.Message != "" {
+		text += ", " + p.Message
+	}
+	return text
+}
+
+func findingText(findings []rikki.Finding) string {
+	lines := make([]string, len(findings))
+	for i, f := range findings {
+		lines[i] = string(f.Level) + ": " + f.Message
+	}
+	return strings.Join(lines, "\n")
+}
+
+func jsonText(raw json.RawMessage) string {
+	if len(raw) == 0 {
+		return ""
+	}
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text
+	}
+	var b bytes.Buffer
+	if json.Indent(&b, raw, "", "  ") != nil {
+		return string(raw)
+	}
+	return b.String()
+}
+
+func failureText(f *rikki.Failure) string {
+	if f == nil {
+		return ""
+	}
+	text := f.Message
+	if f.Kind != "" && f.Kind != "error" {
+		text = f.Kind + ": " + text
+	}
+	if f.Stack != "" {
+		text += "\n" + strings.TrimRight(f.Stack, "\n")
+	}
+	return text
+}
+
+func leaseText(r rikki.Record) string {
+	if r.LeaseExpires.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf("expires %s unless renewed, epoch %d", term.Ago(r.LeaseExpires, time.Now()), r.Epoch)
+}
+
+func droppedText(r rikki.Record) string {
+	if r.LogsDropped == 0 {
+		return ""
+	}
+	return term.Count(r.LogsDropped) + " log records were not kept"
+}
