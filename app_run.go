@@ -125,6 +125,7 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 		id: id, script: name, attempt: 1, dryRun: ro.DryRun,
 		progress: newProgress(time.Now, func(p ProgressState) { x.bus.publish(Event{Type: EventProgress, Progress: &p}) }),
 		stopping: make(chan struct{}),
+		monitor:  a.monitor,
 	}
 	own := a.cfg.Log.Handler().WithAttrs([]slog.Attr{slog.String(keyRun, id), slog.String(keyScript, name)})
 	x.log = slog.New(x.redactor.Handler(slog.NewMultiHandler(own, &runHandler{buffer: x.buffer, publish: x.bus.publish})))

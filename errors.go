@@ -35,6 +35,14 @@ var (
 	// [Options.DryRun].
 	ErrNoDryRun = errors.New("rikki: the script has no dry run")
 
+	// ErrNestedTx is returned by [Run.Tx] within another transaction: MongoDB
+	// has no nested ones. Pass the context of the outer one on instead.
+	ErrNestedTx = errors.New("rikki: a transaction within a transaction")
+
+	// ErrCommitUnknown is returned by [Run.Tx] when it isn't known whether the
+	// transaction was committed.
+	ErrCommitUnknown = errors.New("rikki: it is not known whether the transaction was committed")
+
 	// ErrClosed is returned by [App.Run] after [App.Close].
 	ErrClosed = errors.New("rikki: the app is closed")
 )

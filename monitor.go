@@ -26,6 +26,7 @@ type monitor struct {
 type runSessions struct {
 	inFlight map[int64]bson.Binary // by request
 	inTxn    map[string]bson.Binary
+	open     []*openTx // of Run.Tx
 }
 
 func newMonitor(next *event.CommandMonitor) *monitor {
@@ -81,13 +82,13 @@ func (m *monitor) commandMonitor() *event.CommandMonitor {
 			}
 		},
 		Succeeded: func(ctx context.Context, e *event.CommandSucceededEvent) {
-			m.finished(ctx, e.RequestID)
+			m.finished(ctx, e.RequestID, replyError(e.Reply))
 			if m.next != nil && m.next.Succeeded != nil {
 				m.next.Succeeded(ctx, e)
 			}
 		},
 		Failed: func(ctx context.Context, e *event.CommandFailedEvent) {
-			m.finished(ctx, e.RequestID)
+			m.finished(ctx, e.RequestID, e.Failure)
 			if m.next != nil && m.next.Failed != nil {
 				m.next.Failed(ctx, e)
 			}
@@ -113,6 +114,7 @@ func (m *monitor) started(ctx context.Context, e *event.CommandStartedEvent) {
 	// The command's bytes belong to the driver's buffer and are used again.
 	id := bson.Binary{Subtype: subtype, Data: append([]byte(nil), data...)}
 	tracked.inFlight[e.RequestID] = id
+	tracked.noteStray(e.CommandName, e.Command)
 	switch {
 	case e.Command.Lookup("startTransaction").Type == bson.TypeBoolean:
 		tracked.inTxn[string(id.Data)] = id
@@ -121,7 +123,7 @@ func (m *monitor) started(ctx context.Context, e *event.CommandStartedEvent) {
 	}
 }
 
-func (m *monitor) finished(ctx context.Context, request int64) {
+func (m *monitor) finished(ctx context.Context, request int64, err error) {
 	run := runOf(ctx)
 	if run == "" {
 		return
@@ -129,6 +131,9 @@ func (m *monitor) finished(ctx context.Context, request int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if tracked := m.runs[run]; tracked != nil {
+		if err != nil {
+			tracked.noteFailure(string(tracked.inFlight[request].Data), err)
+		}
 		delete(tracked.inFlight, request)
 	}
 }

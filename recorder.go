@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/rikki-go/rikki/conn"
@@ -30,6 +31,7 @@ type recorder struct {
 	keeper *lease.Keeper
 	stop   chan struct{}
 	done   chan struct{}
+	ended  atomic.Bool // the record has its end, and no lease any more
 }
 
 // flushInterval is how often logs and progress go to the history.
@@ -95,6 +97,9 @@ func (r *recorder) beat(ctx context.Context, onlyNews bool) error {
 		return nil
 	}
 	_, err := r.store.Beat(ctx, r.id, r.epoch, beat)
+	if r.ended.Load() && errors.Is(err, store.ErrLeaseLost) {
+		return nil // the end overtook this renewal
+	}
 	if errors.Is(err, store.ErrLeaseLost) {
 		return fmt.Errorf("%w: %w", lease.ErrLost, err)
 	}
@@ -142,14 +147,15 @@ func (r *recorder) finish(ctx context.Context, end store.Finish) (store.Run, err
 	logs := make(chan error, 1)
 	go func() { logs <- r.flushLogs(ctx) }() // shares the server's flush with the record
 	run, err := retryOnce(ctx, func() (store.Run, error) { return r.store.Finish(ctx, r.id, r.epoch, end) })
+	r.ended.Store(err == nil)
 	if logsErr := <-logs; logsErr != nil && err == nil {
 		r.log.Warn("some log records are missing in the history", "error", logsErr)
 	}
 	return run, err
 }
 
-// retryOnce tries again after an error, unless the lease is lost: Finish can't
-// be applied twice, since its filter demands a run under way.
+// retryOnce tries again after an error, unless the lease is lost. The same end
+// written twice is written once.
 func retryOnce(ctx context.Context, fn func() (store.Run, error)) (store.Run, error) {
 	run, err := fn()
 	if err == nil || errors.Is(err, store.ErrLeaseLost) || ctx.Err() != nil {

@@ -22,6 +22,7 @@ type Run struct {
 	log      *slog.Logger
 	progress *Progress
 	stopping chan struct{}
+	monitor  *monitor
 
 	mu       sync.Mutex
 	counters map[string]int64
