@@ -188,8 +188,8 @@ func TestHistoryCanBeTurnedOff(t *testing.T) {
 	if err != nil || result.Recorded || result.Value != 1 {
 		t.Errorf("result %+v, %v", result, err)
 	}
-	for record := range app.Runs(t.Context(), rikki.RunFilter{}) {
-		t.Errorf("the history has %s", record.ID)
+	for record, err := range app.Runs(t.Context(), rikki.RunFilter{}) {
+		t.Errorf("the history has %s (%v)", record.ID, err)
 	}
 	off := rikki.New(&rikki.Config{NoHistory: true})
 	if _, err := off.Record(t.Context(), "x"); !errors.Is(err, rikki.ErrNoHistory) {

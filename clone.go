@@ -14,8 +14,8 @@ func cloneStruct(ptr any) any {
 }
 
 func cloneFields(v reflect.Value) {
-	for i := range v.NumField() {
-		if field := v.Field(i); field.CanSet() {
+	for _, field := range v.Fields() {
+		if field.CanSet() {
 			field.Set(cloneValue(field))
 		}
 	}

@@ -18,9 +18,9 @@ func TestRunThatLosesItsLeaseStopsAndChangesNoRecord(t *testing.T) {
 	t.Parallel()
 	db, history := rikkitest.DB(t), mongotest.Name(t)
 	runs := db.Client().Database(history).Collection("runs")
-	var kept context.Context
+	var cause func() error
 	script := rikki.Func("loser", func(ctx context.Context, run *rikki.Run) (any, error) {
-		kept = ctx
+		cause = func() error { return context.Cause(ctx) }
 		// Somebody who takes the run over does so with the next epoch.
 		res, err := runs.UpdateByID(ctx, run.ID(), bson.D{
 			{Key: "$inc", Value: bson.D{{Key: "lease.epoch", Value: 1}}},
@@ -44,8 +44,8 @@ func TestRunThatLosesItsLeaseStopsAndChangesNoRecord(t *testing.T) {
 	if !errors.Is(err, rikki.ErrLeaseLost) || result.Recorded || result.State != rikki.Interrupted {
 		t.Fatalf("result %+v, error %v; want the lease lost and nothing recorded", result, err)
 	}
-	if !errors.Is(context.Cause(kept), rikki.ErrLeaseLost) {
-		t.Errorf("the script's context ended because of %v", context.Cause(kept))
+	if !errors.Is(cause(), rikki.ErrLeaseLost) {
+		t.Errorf("the script's context ended because of %v", cause())
 	}
 	var stored struct {
 		State string `bson:"state"`

@@ -180,6 +180,8 @@ func plainValue(v slog.Value) any {
 		if value, ok := jsonValue(v.Any()); ok {
 			return value
 		}
+	case slog.KindDuration, slog.KindString, slog.KindUint64, slog.KindGroup, slog.KindLogValuer:
+		// As text: a duration for people, a uint64 exactly.
 	}
 	return v.String()
 }

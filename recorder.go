@@ -56,13 +56,12 @@ func (r *recorder) begin(ctx context.Context, source *conn.Source, run store.New
 		Renew: func(ctx context.Context) error { return r.beat(ctx, false) },
 	})
 	r.stop, r.done = make(chan struct{}), make(chan struct{})
-	go r.flushLoop()
+	go r.flushLoop(r.keeper.Context())
 	return nil
 }
 
 func recordError(script string, err error) error {
-	var busy *store.BusyError
-	if errors.As(err, &busy) {
+	if busy, ok := errors.AsType[*store.BusyError](err); ok {
 		holder := busy.Holder
 		return &AlreadyRunningError{
 			Script: script, Holder: holder.ID, Host: holder.Lease.Owner.Host, PID: holder.Lease.Owner.PID,
@@ -108,14 +107,14 @@ func (r *recorder) beat(ctx context.Context, onlyNews bool) error {
 
 // flushLoop writes logs and progress until the recorder ends. A failure isn't
 // the run's: the lease decides whether the history is out of reach for too long.
-func (r *recorder) flushLoop() {
+func (r *recorder) flushLoop(lease context.Context) {
 	defer close(r.done)
 	ticker := time.NewTicker(flushInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			ctx, cancel := context.WithTimeout(r.keeper.Context(), historyTimeout)
+			ctx, cancel := context.WithTimeout(lease, historyTimeout)
 			_ = r.flushLogs(ctx)
 			_ = r.beat(ctx, true)
 			cancel()

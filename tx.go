@@ -205,12 +205,12 @@ func replyError(reply bson.Raw) error {
 	if !ok {
 		return nil
 	}
-	values, err := errs.Values()
-	if err != nil || len(values) == 0 {
-		return nil
-	}
 	var first mongo.WriteError
-	doc, _ := values[0].DocumentOK()
+	value, err := errs.IndexErr(0)
+	if err != nil {
+		return nil //nolint:nilerr // an empty list is no error
+	}
+	doc, _ := value.DocumentOK()
 	if code, ok := doc.Lookup("code").AsInt64OK(); ok {
 		first.Code = int(code)
 	}
