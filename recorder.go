@@ -56,7 +56,7 @@ func (r *recorder) begin(ctx context.Context, source *conn.Source, run store.New
 		Renew: func(ctx context.Context) error { return r.beat(ctx, false) },
 	})
 	r.stop, r.done = make(chan struct{}), make(chan struct{})
-	go r.flushLoop(r.keeper.Context())
+	go r.flushLoop(r.keeper.Context()) //nolint:contextcheck // it lives as long as the lease, not as the caller
 	return nil
 }
 
