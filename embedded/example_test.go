@@ -16,7 +16,7 @@ func ExampleStart() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer server.Stop(ctx) //nolint:errcheck // the program ends
+	defer server.Stop(ctx)
 	fmt.Println("connect to", server.URI())
 }
 
@@ -34,8 +34,7 @@ func ExampleFetch() {
 // Every error says what failed, why, and what to do.
 func ExampleError() {
 	_, err := embedded.Start(context.Background(), &embedded.Options{Binary: "/no/such/mongod"})
-	var explained *embedded.Error
-	if errors.As(err, &explained) {
+	if explained, ok := errors.AsType[*embedded.Error](err); ok {
 		fmt.Println("error:", explained.What)
 		fmt.Println("  why:", explained.Why)
 		fmt.Println("  fix:", explained.Fix)

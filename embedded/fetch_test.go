@@ -63,7 +63,7 @@ func (m *mirror) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		m.whole(w, r)
 	case "/linux/" + m.key + ".tgz.sha256":
-		fmt.Fprintf(w, "%s  %s.tgz\n", m.sum, m.key)
+		_, _ = fmt.Fprintf(w, "%s  %s.tgz\n", m.sum, m.key)
 	default:
 		http.NotFound(w, r)
 	}
@@ -225,7 +225,7 @@ func TestFetch(t *testing.T) {
 	t.Run("GivesUpOnAnArchiveThatIsAlwaysTruncated", func(t *testing.T) {
 		t.Parallel()
 		m := newMirror(t, testKey, good(t))
-		m.serve = func(w http.ResponseWriter, r *http.Request) {
+		m.serve = func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(m.archive)))
 			_, _ = w.Write(m.archive[:1000])
 		}
@@ -308,7 +308,7 @@ func TestFetch(t *testing.T) {
 		t.Parallel()
 		m := newMirror(t, testKey, good(t))
 		ctx, cancel := context.WithCancel(t.Context())
-		m.serve = func(w http.ResponseWriter, r *http.Request) {
+		m.serve = func(_ http.ResponseWriter, r *http.Request) {
 			cancel()
 			<-r.Context().Done()
 		}

@@ -62,7 +62,7 @@ func named(ctx context.Context, path string, source Source, origin string) (Bina
 	if err != nil {
 		return Binary{}, err
 	}
-	if fi, err := os.Stat(abs); err != nil || fi.IsDir() {
+	if fi, err := os.Stat(abs); err != nil || fi.IsDir() { //nolint:gosec // the user names the file, that is the point
 		why := "it is a directory"
 		if err != nil {
 			why = err.Error()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -23,6 +24,11 @@ func TestMain(m *testing.M) {
 	if raw := os.Getenv(roleEnv); raw != "" {
 		runRole(raw)
 		return
+	}
+	// These tests mostly wait for other processes, so more of them may run at
+	// once than there are processors. A flag on the command line wins.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }

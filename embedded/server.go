@@ -68,7 +68,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	case !left:
 		return nil
 	case s.opts.Dir == "":
-		return errors.Join(err, clear(ctx, s.dir))
+		return errors.Join(err, wipe(ctx, s.dir))
 	}
 	return errors.Join(err, settle(ctx, s.dir))
 }
@@ -125,9 +125,9 @@ func shared(l layout) bool {
 	return common()
 }
 
-// clear waits for the watcher of a private directory to go, and removes what
+// wipe waits for the watcher of a private directory to go, and removes what
 // is left when there was no watcher to do it.
-func clear(ctx context.Context, l layout) error {
+func wipe(ctx context.Context, l layout) error {
 	for watched(l) {
 		if err := pause(ctx, readyPoll); err != nil {
 			return err
@@ -217,6 +217,9 @@ func (s *Server) Restart(ctx context.Context) error {
 		return err
 	}
 	if err := s.bury(ctx); err != nil {
+		return err
+	}
+	if err := recheck(s.spec.Binary); err != nil {
 		return err
 	}
 	return s.spawn(ctx)

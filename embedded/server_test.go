@@ -139,6 +139,38 @@ func TestServer(t *testing.T) {
 		mustCount(t, s, 4)
 	})
 
+	t.Run("DoesNotComeBackAsAnotherProgram", func(t *testing.T) {
+		t.Parallel()
+		binary := filepath.Join(t.TempDir(), "mongod")
+		b, err := os.ReadFile(realMongod(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(os.WriteFile(binary, b, 0o700), os.WriteFile(binary+".sha256", []byte(sumOf(b)), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		s := begin(t, &Options{Binary: binary})
+		if err := s.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		damage(t, binary)
+		if err := s.Restart(t.Context()); !errors.Is(err, ErrChecksum) || s.PID() != 0 {
+			t.Errorf("err = %v with mongod %d, want ErrChecksum and none", err, s.PID())
+		}
+	})
+
+	t.Run("MayBeLeftWithoutAWait", func(t *testing.T) {
+		t.Parallel()
+		o := &Options{Binary: realMongod(t), Dir: filepath.Join(t.TempDir(), "db")}
+		first := begin(t, o)
+		mustCount(t, first, 1)
+		if err := first.Leave(); err != nil {
+			t.Fatal(err)
+		}
+		second := begin(t, o) // while the first one's mongod shuts down, or joins if that is not so far yet
+		mustCount(t, second, 2)
+	})
+
 	t.Run("LeavesNothingWhenStoppedAfterKill", func(t *testing.T) {
 		t.Parallel()
 		s := begin(t, &Options{Binary: realMongod(t)})

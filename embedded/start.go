@@ -56,7 +56,7 @@ func startPrivate(ctx context.Context, o Options) (*Server, error) {
 	s, err := open(ctx, o, l, users)
 	if err != nil {
 		// The watcher removes the directory, unless there never was one.
-		return nil, errors.Join(err, clear(context.WithoutCancel(ctx), l))
+		return nil, errors.Join(err, wipe(context.WithoutCancel(ctx), l))
 	}
 	return s, nil
 }
@@ -274,7 +274,7 @@ func (s *Server) adopt(ctx context.Context) error {
 func (s *Server) startWatcher(ctx context.Context) (report, error) {
 	first := s.spec
 	first.Detach = true
-	cmd, err := watcherCommand(first)
+	cmd, err := watcherCommand(ctx, first)
 	if err != nil {
 		return report{}, reexecError(err)
 	}
@@ -286,6 +286,9 @@ func (s *Server) startWatcher(ctx context.Context) (report, error) {
 	cmd.Stdout = out
 	err = cmd.Run() // it ends as soon as it has started the real watcher
 	_ = out.Close()
+	if ctx.Err() != nil {
+		return report{}, context.Cause(ctx)
+	}
 	if err != nil && cmd.ProcessState == nil {
 		return report{}, reexecError(err)
 	}

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -74,7 +75,7 @@ func tell(r report) {
 
 func detach(s spec) int {
 	s.Detach = false
-	cmd, err := watcherCommand(s)
+	cmd, err := watcherCommand(context.Background(), s) // it outlives every context
 	if err == nil {
 		cmd.Stdout = os.Stdout
 		err = cmd.Start()
@@ -87,7 +88,7 @@ func detach(s spec) int {
 }
 
 // watcherCommand returns the command that runs this very program as watcher.
-func watcherCommand(s spec) (*exec.Cmd, error) {
+func watcherCommand(ctx context.Context, s spec) (*exec.Cmd, error) {
 	self, err := executable()
 	if err != nil {
 		return nil, fmt.Errorf("find the running program's file: %w", err)
@@ -96,7 +97,7 @@ func watcherCommand(s spec) (*exec.Cmd, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self) //nolint:gosec,noctx // our own file; it outlives every context
+	cmd := exec.CommandContext(ctx, self) //nolint:gosec // our own file
 	cmd.Args = []string{"rikki-mongod-watcher"}
 	cmd.Env = append(os.Environ(), watcherEnv+"="+string(env),
 		// A program built with -race sleeps a second before it exits.
@@ -133,9 +134,13 @@ func watch(s spec) int {
 	_ = os.Stdout.Close()
 
 	users := flock.New(l.usersLock())
-	last := make(chan error, 1)
-	// Granted exactly when the last user has let go or died.
-	go func() { last <- users.Lock() }()
+	last := make(chan struct{})
+	// Granted exactly when the last user has let go or died. When it cannot even
+	// be waited for, mongod is stopped at once: better none than an orphan.
+	go func() {
+		_ = users.Lock()
+		close(last)
+	}()
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
 
@@ -149,7 +154,9 @@ func watch(s spec) int {
 	end(cmd, exited, s.Private)
 	code := gone(l, cmd)
 	if s.Private {
-		discard(l, users, only)
+		if err := discard(l, users, only); err != nil {
+			return 1 // the next start sweeps it
+		}
 	}
 	return code
 }

@@ -26,7 +26,7 @@ func TestDB(t *testing.T) {
 		client := mongotest.Client(t) // or skip
 		var names []string
 		for range 2 {
-			t.Run("Inner", func(t *testing.T) { //nolint:tparallel // one after the other is the point
+			t.Run("Inner", func(t *testing.T) {
 				db := mongotest.DB(t)
 				names = append(names, db.Name())
 				if _, err := db.Collection("c").InsertOne(t.Context(), bson.D{}); err != nil {
@@ -75,7 +75,7 @@ func TestServer(t *testing.T) {
 	t.Run("IsAnotherOneWhenDedicated", func(t *testing.T) {
 		t.Parallel()
 		var dir string
-		t.Run("Inner", func(t *testing.T) { //nolint:tparallel // its end is what is looked at
+		t.Run("Inner", func(t *testing.T) {
 			own := mongotest.Dedicated(t, &embedded.Options{Standalone: true})
 			dir = own.Dir()
 			if own.URI() == mongotest.URI(t) {
@@ -97,7 +97,7 @@ func TestInAnotherProcess(t *testing.T) {
 	}
 	again := func(t *testing.T, test string, env ...string) (string, error) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), self, "-test.run", test, "-test.v") //nolint:gosec // ourselves
+		cmd := exec.CommandContext(t.Context(), self, "-test.run", test, "-test.v")
 		for _, kv := range os.Environ() {
 			if !strings.HasPrefix(kv, "CI=") {
 				cmd.Env = append(cmd.Env, kv)
