@@ -70,7 +70,8 @@ func TestAddress(t *testing.T) {
 
 func TestDefaultIsShared(t *testing.T) {
 	t.Parallel()
-	if conn.Default() != conn.Default() {
+	first, second := conn.Default(), conn.Default()
+	if first != second {
 		t.Error("two default sources")
 	}
 }

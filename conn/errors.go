@@ -86,8 +86,7 @@ func (e *Error) Is(target error) bool {
 
 // KindOf returns the kind of an [*Error] in err's chain, and "" without one.
 func KindOf(err error) Kind {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind
 	}
 	return ""

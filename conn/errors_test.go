@@ -295,3 +295,27 @@ func (b *lockedBuffer) String() string {
 	defer b.mu.Unlock()
 	return b.b.String()
 }
+
+// TestConnectIsRetried cuts the first connections right behind the handshake of
+// the monitor, so that only the ping fails.
+func TestConnectIsRetried(t *testing.T) {
+	t.Parallel()
+	name := mongotest.Name(t)
+	err := mongotest.Client(t).Database("admin").RunCommand(t.Context(), bson.D{
+		{Key: "configureFailPoint", Value: "failCommand"},
+		{Key: "mode", Value: bson.D{{Key: "times", Value: 3}}},
+		{Key: "data", Value: bson.D{{Key: "failCommands", Value: bson.A{"ping"}}, {Key: "closeConnection", Value: true}, {Key: "appName", Value: name}}},
+	}).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &lockedBuffer{}
+	s := source(t, conn.Config{
+		URI: uri(t, "db"), AppName: name, HeartbeatInterval: 500 * time.Millisecond, ConnectFor: 20 * time.Second,
+		Log: slog.New(slog.NewTextHandler(log, nil)),
+	})
+	release(t, acquire(t, s))
+	if n := strings.Count(log.String(), "trying again"); n != 3 {
+		t.Errorf("%d retries were logged, want 3: %s", n, log)
+	}
+}

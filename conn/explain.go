@@ -23,8 +23,7 @@ var authCodes = [...]int{18, 334, 8000}
 // explain turns the driver's error into one for people. The driver says "server
 // selection timeout" for most of them; what the hosts answered is in the facts.
 func (s *Source) explain(err error, f *facts, took time.Duration) error {
-	var known *Error
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
 	kind, why := Other, s.redactor.Text(err.Error())
@@ -153,8 +152,7 @@ func isTLS(err error) bool {
 // hopeless reports whether a host that failed like this will fail again: its name
 // does not exist, or its certificate is not trusted.
 func hopeless(err error) bool {
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return dns.IsNotFound
 	}
 	return isTLS(err)

@@ -55,7 +55,7 @@ func (s *Source) from() string {
 
 func (s *Source) fix(kind Kind) string {
 	if s.Origin() == OriginDefault {
-		switch kind {
+		switch kind { //nolint:exhaustive // something that answered wrongly there needs the fixes below
 		case Refused, DNS, Timeout, Dropped, Other:
 			return "set MONGODB_URI to your deployment, or start a local one with --embedded"
 		}

@@ -84,7 +84,7 @@ func (s *Source) open(ctx context.Context, l, previous *link) {
 	s.mu.Unlock()
 	if taken {
 		// The connect failed, or everybody left, or Close came: nothing may stay.
-		l.shut(context.Background(), forcedGrace)
+		_ = l.shut(context.WithoutCancel(ctx), forcedGrace) // err, if any, is the one to tell
 	}
 	close(l.ready)
 	l.facts.signal()

@@ -36,8 +36,7 @@ func (s *Source) options(f *facts) (*options.ClientOptions, error) {
 }
 
 func (s *Source) uriError(err error) error {
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return s.newError(DNS, s.redactor.Error(err), 0, "the SRV record of "+dns.Name+" cannot be resolved: "+dns.Err)
 	}
 	err = parseError(err, s.address().uri, s.redactor)

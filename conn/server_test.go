@@ -378,18 +378,17 @@ func TestCloseCutsOperations(t *testing.T) {
 			{Key: "pipeline", Value: bson.A{
 				bson.D{{Key: "$documents", Value: bson.A{bson.D{}}}},
 				bson.D{{Key: "$set", Value: bson.D{{Key: "x", Value: bson.D{{Key: "$function", Value: bson.D{
-					{Key: "body", Value: "function() { sleep(20000); return 1 }"}, {Key: "args", Value: bson.A{}}, {Key: "lang", Value: "js"},
+					{Key: "body", Value: "function() { sleep(5000); return 1 }"}, {Key: "args", Value: bson.A{}}, {Key: "lang", Value: "js"},
 				}}}}}}},
 			}},
 		}).Err()
 	}()
 	eventually(t, "the operation is under way", func() bool { return s.Status().Pool.InUse == 1 })
-	start := time.Now()
 	if err := s.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := <-failed; err == nil || time.Since(start) > 10*time.Second {
-		t.Errorf("the operation ended with %v after %s", err, time.Since(start))
+	if err := <-failed; err == nil {
+		t.Error("the operation ran to its end")
 	}
 	release(t, ref)
 	if _, err := s.Acquire(t.Context()); err != nil {

@@ -105,7 +105,7 @@ func (s *Source) Acquire(ctx context.Context) (*Ref, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	l := s.join()
+	l := s.join() //nolint:contextcheck // the connect serves all who join it, see rule 4
 	select {
 	case <-l.ready:
 	case <-ctx.Done():

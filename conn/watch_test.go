@@ -56,13 +56,13 @@ func TestWatch(t *testing.T) {
 
 func TestErrorIs(t *testing.T) {
 	t.Parallel()
-	sentinels := []error{ErrUnreachable, ErrAuth, ErrBadURI, ErrStandalone, ErrClosed}
+	sentinels := [...]error{ErrUnreachable, ErrAuth, ErrBadURI, ErrStandalone, ErrClosed}
 	for kind, want := range map[Kind]error{
 		BadURI: ErrBadURI, NoDatabase: ErrBadURI, Auth: ErrAuth, Standalone: ErrStandalone, Refused: ErrUnreachable,
 		DNS: ErrUnreachable, TLS: ErrUnreachable, NotPrimary: ErrUnreachable, Timeout: ErrUnreachable,
 	} {
 		for _, sentinel := range sentinels {
-			if got := errors.Is(&Error{Kind: kind}, sentinel); got != (sentinel == want) {
+			if got := errors.Is(&Error{Kind: kind}, sentinel); got != errors.Is(want, sentinel) {
 				t.Errorf("%s is %v: %v", kind, sentinel, got)
 			}
 		}
