@@ -112,7 +112,7 @@ func TestMalformedURI(t *testing.T) {
 					t.Errorf("the error shows the secret: %s", all)
 				}
 			}
-			if st := s.Status(); strings.Contains(e.What+e.Why+e.Fix+st.URI+st.LastError+strings.Join(st.Hosts, " "), canary) {
+			if st := s.Status(); strings.Contains(e.URI+e.Origin+e.What+e.Why+e.Fix+st.URI+st.LastError+strings.Join(st.Hosts, " "), canary) {
 				t.Errorf("secret shown: %+v %+v", e, st)
 			}
 		})

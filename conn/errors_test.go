@@ -55,7 +55,7 @@ func (want failure) check(t *testing.T, cfg conn.Config) {
 		t.Errorf("status %+v", st)
 	}
 	_ = s.Close(t.Context())
-	if out := e.Error() + e.Fix + st.LastError + st.URI + log.String(); strings.Contains(out, secret) {
+	if out := e.Error() + e.URI + e.Fix + e.Err.Error() + st.LastError + st.URI + log.String(); strings.Contains(out, secret) {
 		t.Errorf("the password was shown: %s", out)
 	}
 	if log.String() == "" {
