@@ -70,17 +70,17 @@ func (p *program) readRun(args []string) (job, error) {
 			return job{}, err
 		}
 	}
-	global, err := globalSpec()
+	global, err := p.globalSpec()
 	if err != nil {
 		return job{}, err
 	}
 	j := job{script: script}
-	run, err := params.Of(&j.flags)
+	run, err := p.runSpec()
 	if err != nil {
 		return job{}, err
 	}
 	parsed, argErr := params.Parser{
-		Specs: []*params.Spec{global, run.Named(""), script.Params.Named(name)}, Stdin: p.std.In,
+		Specs: []*params.Spec{global, run, script.Params.Named(name)}, Stdin: p.std.In,
 	}.Parse(args)
 	setErr := p.setUp(parsed.Flags[0])
 	if uriErr := refuseURI(args); uriErr != nil {
@@ -107,6 +107,9 @@ func envPrefix(script string) string {
 func (p *program) scriptOf(app *rikki.App, args []string) string {
 	if p.alone {
 		return app.Scripts()[0].Name
+	}
+	if word := first(args); word != "" && !strings.HasPrefix(word, "-") {
+		return word
 	}
 	words := p.wordsOf(args)
 	isScript := func(word string) bool { _, err := app.Script(word); return err == nil }
@@ -192,7 +195,12 @@ func (p *program) run(ctx context.Context, j job) error {
 		p.term = p.newTerm()
 	}
 	view := newRunView(p, j.script.Name, j.flags.Events)
-	s, err := p.open(ctx, func(cfg *rikki.Config) { cfg.NoHistory = cfg.NoHistory || j.flags.NoHistory })
+	s, err := p.open(ctx, func(cfg *rikki.Config) {
+		cfg.NoHistory = cfg.NoHistory || j.flags.NoHistory
+		if cfg.NoHistory {
+			cfg.Actor = cmp.Or(cfg.Actor, "nobody") // nobody is told
+		}
+	})
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (p *program) cobra(c *command) *cobra.Command {
 
 // read fills the global flags and those of the command, and returns the arguments.
 func (p *program) read(c *command, args []string) ([]string, error) {
-	global, err := globalSpec()
+	global, err := p.globalSpec()
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func wantsHelp(args []string) bool {
 
 // arrange puts the words that name a command first, so that flags may stand before them too.
 func (p *program) arrange(root *cobra.Command, args []string) []string {
-	global, err := globalSpec()
+	global, err := p.globalSpec()
 	if err != nil {
 		return args
 	}

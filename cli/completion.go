@@ -66,7 +66,7 @@ func (p *program) specsFor(c *command, args []string) []*params.Spec {
 		}
 	}
 	add(params.Of(flagsOf(c)))
-	add(globalSpec())
+	add(p.globalSpec())
 	return specs
 }
 

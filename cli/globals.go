@@ -32,12 +32,21 @@ type globalFlags struct {
 	Help      bool   `short:"h" help:"Show help."`
 }
 
-func globalSpec() (*params.Spec, error) {
-	spec, err := params.Of(&globalFlags{})
-	if err != nil {
-		return nil, err
+// globalSpec and runSpec describe flags that several steps of one command line need. Reading a struct's tags takes a
+// moment, and a script's start is meant to take hardly more than that.
+func (p *program) globalSpec() (*params.Spec, error) { return p.spec(&p.specs.global, &globalFlags{}) }
+
+func (p *program) runSpec() (*params.Spec, error) { return p.spec(&p.specs.run, &runFlags{}) }
+
+func (p *program) spec(cached **params.Spec, of any) (*params.Spec, error) {
+	if *cached == nil {
+		spec, err := params.Of(of)
+		if err != nil {
+			return nil, err
+		}
+		*cached = spec.Named("")
 	}
-	return spec.Named(""), nil
+	return *cached, nil
 }
 
 // logLevel is the least level of a run's log that is shown. The history keeps everything.

@@ -96,7 +96,7 @@ func (p *program) commandHelp(b *page, cmd *cobra.Command, c *command) error {
 }
 
 func (p *program) globalHelp(b *page) error {
-	spec, err := globalSpec()
+	spec, err := p.globalSpec()
 	if err != nil {
 		return err
 	}
@@ -161,11 +161,11 @@ func newHelpCommand(p *program, root *cobra.Command) *cobra.Command {
 
 // wordsOf returns the words of a command line that are no flags, without reading what flags name.
 func (p *program) wordsOf(args []string) []string {
-	global, err := globalSpec()
+	global, err := p.globalSpec()
 	if err != nil {
 		return nil
 	}
-	run, err := params.Of(&runFlags{})
+	run, err := p.runSpec()
 	if err != nil {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/internal/term"
 	"github.com/rikki-go/rikki/params"
 )
@@ -23,6 +24,8 @@ type program struct {
 	flags globalFlags
 	given []params.Layer // where flags has its values from
 	term  *term.Term
+	specs struct{ global, run *params.Spec }
+	known *rikki.App // the app without a connection
 	// alone says that the program is one script, so that nothing but flags is on the command line.
 	alone bool
 }
@@ -102,7 +105,7 @@ func (p *program) end(err error) int {
 
 // setUp reads the global flags: from the command line, then the environment, then the .env file.
 func (p *program) setUp(layer params.Layer) error {
-	spec, err := globalSpec()
+	spec, err := p.globalSpec()
 	if err != nil {
 		return err
 	}

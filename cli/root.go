@@ -35,7 +35,7 @@ func (p *program) group(c *command, subs ...*cobra.Command) *cobra.Command {
 // noCommand handles a command line that names none of cmd's sub-commands: help when it says nothing at all, an error
 // with the nearest name otherwise. The guess is never run.
 func (p *program) noCommand(cmd *cobra.Command, c *command, args []string) error {
-	global, err := globalSpec()
+	global, err := p.globalSpec()
 	if err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ func (p *program) scriptHelp(b *page, args []string) error {
 		b.WriteString("\n  Also from the environment (" + script.Params.Fields()[0].EnvNames(envPrefix(script.Name))[0] +
 			"=…) and as JSON: --config='{…}' or --config=@file.\n")
 	}
-	run, err := params.Of(&runFlags{})
+	run, err := p.runSpec()
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,20 @@ type session struct {
 
 // offline returns the app for questions that need no connection.
 func (p *program) offline() (*rikki.App, error) {
-	return p.newApp(p.app.Config)
+	if p.known != nil {
+		return p.known, nil
+	}
+	cfg := p.app.Config
+	cfg.Actor = "nobody" // spares looking up the user
+	app, err := p.newApp(cfg)
+	if err == nil {
+		err = p.clashes(app)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.known = app
+	return app, nil
 }
 
 func (p *program) newApp(cfg rikki.Config) (*rikki.App, error) {
@@ -39,17 +52,17 @@ func (p *program) newApp(cfg rikki.Config) (*rikki.App, error) {
 			Fix: "correct the scripts' Go code", Err: err,
 		}
 	}
-	return app, p.clashes(app)
+	return app, nil
 }
 
 // clashes refuses scripts with a parameter that is named like a flag of the command line. Whichever of the two won,
 // somebody would set the other without noticing.
 func (p *program) clashes(app *rikki.App) error {
-	global, err := globalSpec()
+	global, err := p.globalSpec()
 	if err != nil {
 		return err
 	}
-	run, err := params.Of(&runFlags{})
+	run, err := p.runSpec()
 	if err != nil {
 		return err
 	}
