@@ -4,8 +4,23 @@ package embedded
 
 import (
 	"os"
+	"strconv"
 	"syscall"
 )
+
+// shedFiles lets no file but the standard three reach the next program. A
+// shell's pipe that mongod held open would keep its reader waiting.
+func shedFiles() {
+	list, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range list {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
+}
 
 func terminate(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
 

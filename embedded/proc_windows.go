@@ -17,6 +17,9 @@ func detached() *syscall.SysProcAttr {
 // tied cannot tie mongod to the watcher here; see the package comment.
 func tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{HideWindow: true} }
 
+// shedFiles has nothing to do: handles are inherited by name only.
+func shedFiles() {}
+
 // terminate has no gentle form; the journal makes a killed mongod recoverable.
 func terminate(p *os.Process) error { return p.Kill() }
 

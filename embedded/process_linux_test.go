@@ -174,6 +174,16 @@ func TestProcesses(t *testing.T) {
 
 	t.Run("KeepTheServerAwayFromTheTerminal", func(t *testing.T) {
 		t.Parallel()
+		// As a shell leaves them open: inherited, whatever Go does with its own.
+		var pair [2]int
+		if err := syscall.Pipe(pair[:]); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = errors.Join(syscall.Close(pair[0]), syscall.Close(pair[1])) }()
+		pipe, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", pair[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
 		s := begin(t, &Options{Binary: realMongod(t)})
 		rec, err := s.dir.record()
 		if err != nil {
@@ -182,6 +192,11 @@ func TestProcesses(t *testing.T) {
 		for _, pid := range []int{rec.PID, rec.Watcher} {
 			if group(t, pid) == group(t, os.Getpid()) {
 				t.Errorf("process %d is in our process group: Ctrl-C would reach it", pid)
+			}
+		}
+		for _, pid := range []int{rec.PID, rec.Watcher} {
+			if holds(t, pid, pipe) {
+				t.Errorf("process %d holds a pipe of ours: its reader would wait for the server", pid)
 			}
 		}
 		env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", rec.PID))
@@ -235,6 +250,21 @@ func smallDisk(t *testing.T, size string) string {
 		}
 	})
 	return dir
+}
+
+// holds says whether a process has a file open.
+func holds(t *testing.T, pid int, file string) bool {
+	t.Helper()
+	fds, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil || len(fds) == 0 {
+		t.Fatalf("no open files of process %d: %v", pid, err)
+	}
+	for _, fd := range fds {
+		if to, err := os.Readlink(fd); err == nil && to == file {
+			return true
+		}
+	}
+	return false
 }
 
 // group returns a process's group.

@@ -59,6 +59,7 @@ func init() {
 	}
 	// The starter may die while we write to it.
 	signal.Ignore(syscall.SIGPIPE, syscall.SIGHUP, os.Interrupt)
+	shedFiles()
 	if s.Detach {
 		os.Exit(detach(s))
 	}
@@ -131,7 +132,10 @@ func watch(s spec) int {
 		close(exited)
 	}()
 	tell(report{Started: true})
-	_ = os.Stdout.Close()
+	_ = os.Stdout.Close() // the starter sees the end of our report
+	if null, err := os.Open(os.DevNull); err == nil {
+		os.Stdout = null // or the next file opened would be standard output
+	}
 
 	users := flock.New(l.usersLock())
 	last := make(chan struct{})
