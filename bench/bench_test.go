@@ -24,12 +24,12 @@ func TestOneRound(t *testing.T) {
 	var table bytes.Buffer
 	err := run(t.Context(), settings{
 		rounds: 1, build: dir, json: file, uri: withDatabase(mongotest.URI(t)),
-		peers: []string{library},
+		peers: []string{rikki, noHistory, library},
 	}, &table, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := os.ReadFile(file) //nolint:gosec // our own
+	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ func TestOneRound(t *testing.T) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Rows) != 2 || r.Rounds != 1 || len(r.Goals) != 0 {
+	if len(r.Rows) != 4 || r.Rounds != 1 || len(r.Goals) != 3 {
 		t.Errorf("%d rows, %d rounds, %d goals", len(r.Rows), r.Rounds, len(r.Goals))
 	}
 	for _, row := range r.Rows {

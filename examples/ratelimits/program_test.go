@@ -17,7 +17,7 @@ func runProgram(t *testing.T, dir, database string) (string, error) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, dir).CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", dir, err, out)
 	}
-	cmd := exec.CommandContext(t.Context(), binary) //nolint:gosec // just built
+	cmd := exec.CommandContext(t.Context(), binary)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(),
 		"MONGODB_URI="+strings.Replace(rikkitest.URI(t), "/?", "/"+database+"?", 1),

@@ -72,17 +72,22 @@ func (*TestErrorRateLimiting) Cleanup(ctx context.Context, run *rikki.Run) error
 	return ratelimits.NewLimiter(run.DB()).Forget(ctx, key(run))
 }
 
+var errNoLimits = errors.New("the config rate-limits has no limits of error reports: run init-error-rate-limiters first")
+
 // key is what only this run's requests begin with.
 func key(run *rikki.Run) string { return "test/" + run.ID() + "/" }
 
 func load(ctx context.Context, run *rikki.Run) (ratelimits.ErrorReporting, error) {
 	cfg, err := jsonconfig.In(run.DB()).Get(ctx, ratelimits.Slug)
-	if err != nil {
+	switch {
+	case errors.Is(err, jsonconfig.ErrNotFound):
+		return ratelimits.ErrorReporting{}, errNoLimits
+	case err != nil:
 		return ratelimits.ErrorReporting{}, err
 	}
 	limits, has, err := ratelimits.Of(cfg)
 	if err == nil && !has {
-		err = errors.New("the config rate-limits has no limits of error reports: run init-error-rate-limiters first")
+		err = errNoLimits
 	}
 	return limits, err
 }

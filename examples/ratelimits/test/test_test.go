@@ -66,7 +66,7 @@ func TestBadLimitsAreFoundBeforeAnythingIsSent(t *testing.T) {
 	}
 	t.Run("NoConfig", func(t *testing.T) {
 		t.Parallel()
-		try(t, rikkitest.DB(t), `no config has the slug or alias "rate-limits"`)
+		try(t, rikkitest.DB(t), "run init-error-rate-limiters first")
 	})
 	t.Run("NoLimits", func(t *testing.T) {
 		t.Parallel()
