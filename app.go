@@ -128,6 +128,7 @@ func New(cfg *Config) *App {
 	scripts := c.Conn
 	scripts.Monitor = a.monitor.commandMonitor()
 	a.source = conn.New(scripts)
+	a.source.Secrets(a.redactor.Add)
 	if !c.NoHistory {
 		a.history = conn.New(historyConfig(c))
 	}

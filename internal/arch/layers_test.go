@@ -29,6 +29,7 @@ const (
 	feature
 	door
 	cli
+	example // what the programs of one example share
 	program
 )
 
@@ -44,7 +45,7 @@ func storeyOf(p pkg) (int, bool) {
 		}
 		i := strings.LastIndexByte(rel, '/')
 		if i < 0 {
-			return 0, strings.HasPrefix(p.rel(), "examples/")
+			return example, strings.HasPrefix(p.rel(), "examples/")
 		}
 		rel = rel[:i]
 	}
