@@ -1,12 +1,16 @@
-package term
+package plain
 
 import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"go.uber.org/goleak"
 )
 
-func TestSanitize(t *testing.T) {
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestLine(t *testing.T) {
 	t.Parallel()
 
 	tests := []struct{ name, in, want string }{
@@ -31,8 +35,8 @@ func TestSanitize(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := Sanitize(test.in); got != test.want {
-				t.Errorf("Sanitize(%q) = %q, want %q", test.in, got, test.want)
+			if got := Line(test.in); got != test.want {
+				t.Errorf("Line(%q) = %q, want %q", test.in, got, test.want)
 			}
 		})
 	}
@@ -45,15 +49,15 @@ func TestSanitize(t *testing.T) {
 	})
 }
 
-func FuzzSanitize(f *testing.F) {
-	for _, s := range []string{hostile, "", "plain", "\x1b", "\x1b[", "\x1b]", "\u009b", "\x1b]\x1b]\x1b\\", "\xff\x1b[\xff", "\x1b[31\x1b[0m", "\x1bP\n\x1b\\"} {
+func FuzzLine(f *testing.F) {
+	for _, s := range []string{"a\x1b]0;pwned\x07b\x1b[2J\x1b[31mc\x1b[1A\rd\nerror: forged\u202e\u009b1;1H\x00\x7f", "", "plain", "\x1b", "\x1b[", "\x1b]", "\u009b", "\x1b]\x1b]\x1b\\", "\xff\x1b[\xff", "\x1b[31\x1b[0m", "\x1bP\n\x1b\\"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		one, block := Sanitize(s), Block(s)
+		one, block := Line(s), Block(s)
 		for _, r := range one {
 			if unsafeRune(r) || r == '\n' || r == '\t' {
-				t.Fatalf("Sanitize(%q) = %q contains %U", s, one, r)
+				t.Fatalf("Line(%q) = %q contains %U", s, one, r)
 			}
 		}
 		for _, r := range block {
@@ -64,7 +68,7 @@ func FuzzSanitize(f *testing.F) {
 		if !utf8.ValidString(one) || !utf8.ValidString(block) {
 			t.Fatalf("%q became invalid UTF-8", s)
 		}
-		if again := Sanitize(one); again != one {
+		if again := Line(one); again != one {
 			t.Fatalf("not idempotent: %q, then %q", one, again)
 		}
 		if again := Block(block); again != block {
