@@ -55,3 +55,16 @@ func TestNearestGuessesOnlyWhatIsNear(t *testing.T) {
 		}
 	}
 }
+
+func TestNearest(t *testing.T) {
+	t.Parallel()
+	candidates := []string{"lowercase-emails", "lowercase-names", "batch-size", "purge"}
+	for word, want := range map[string]string{
+		"batchsize": "batch-size", "bacth-size": "batch-size", "batch": "batch-size", "lowercase-e": "lowercase-emails",
+		"lowercase": "", "pu": "", "prge": "purge", "nothing-like-it": "",
+	} {
+		if got := Nearest(word, candidates); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}

@@ -14,7 +14,25 @@ func Nearest(word string, candidates []string) string {
 			best, limit = c, d
 		}
 	}
+	if best == "" {
+		return onlyWith(folded, candidates)
+	}
 	return best
+}
+
+// onlyWith returns the one candidate that begins with the folded word of three letters or more.
+func onlyWith(folded string, candidates []string) string {
+	found := ""
+	for _, c := range candidates {
+		if len(folded) < 3 || !strings.HasPrefix(fold(c), folded) {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = c
+	}
+	return found
 }
 
 // fold drops what people mix up most: case and separators.
