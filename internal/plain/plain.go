@@ -29,7 +29,7 @@ func sanitize(s, lf, tab string) string {
 			b.WriteString(tab)
 		case r == 0x1b || isC1(r):
 			size = sequence(s[i:])
-		case unsafeRune(r):
+		case Unsafe(r):
 		case r == utf8.RuneError && size == 1:
 			b.WriteRune(utf8.RuneError)
 		default:
@@ -43,7 +43,7 @@ func sanitize(s, lf, tab string) string {
 // clean is the fast path: almost everything that is printed needs no change.
 func clean(s string) bool {
 	for i, r := range s {
-		if unsafeRune(r) || r == '\n' || r == '\t' {
+		if Unsafe(r) || r == '\n' || r == '\t' {
 			return false
 		}
 		if r == utf8.RuneError {
@@ -57,8 +57,8 @@ func clean(s string) bool {
 
 func isC1(r rune) bool { return r >= 0x80 && r <= 0x9f }
 
-// unsafeRune reports characters that must never reach a terminal from data.
-func unsafeRune(r rune) bool {
+// Unsafe reports characters that must never reach a terminal from data.
+func Unsafe(r rune) bool {
 	switch {
 	case r < 0x20 || r == 0x7f || isC1(r):
 		return r != '\n' && r != '\t'

@@ -56,12 +56,12 @@ func FuzzLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		one, block := Line(s), Block(s)
 		for _, r := range one {
-			if unsafeRune(r) || r == '\n' || r == '\t' {
+			if Unsafe(r) || r == '\n' || r == '\t' {
 				t.Fatalf("Line(%q) = %q contains %U", s, one, r)
 			}
 		}
 		for _, r := range block {
-			if unsafeRune(r) {
+			if Unsafe(r) {
 				t.Fatalf("Block(%q) = %q contains %U", s, block, r)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"unicode/utf8"
+
+	"github.com/rikki-go/rikki/internal/plain"
 )
 
 // Result prints the JSON twin of a command's answer: one indented object on stdout. Control characters that
@@ -52,7 +54,7 @@ func escapeJSON(b []byte) []byte {
 }
 
 // jsonUnsafe leaves the white space between tokens alone.
-func jsonUnsafe(r rune) bool { return r >= 0x7f && unsafeRune(r) }
+func jsonUnsafe(r rune) bool { return r >= 0x7f && plain.Unsafe(r) }
 
 // jsonSafe is a writer that does the same for a log handler.
 type jsonSafe struct{ w io.Writer }

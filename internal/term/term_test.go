@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"github.com/rikki-go/rikki/internal/plain"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -79,7 +81,7 @@ func golden(t *testing.T, name, got string) {
 func mustBeHarmless(t *testing.T, where, s string) {
 	t.Helper()
 	for _, r := range s {
-		if r != '\n' && r != '\t' && unsafeRune(r) {
+		if r != '\n' && r != '\t' && plain.Unsafe(r) {
 			t.Fatalf("%s contains %U: %q", where, r, s)
 		}
 	}
