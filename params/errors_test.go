@@ -221,7 +221,7 @@ func TestProblemsOfAForm(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, form, want string }{
 		{"BlankNumber", "batch-size=", "batch-size: must not be blank; it is a whole number"},
-		{"Unknown", "batch=1", "batch: unknown parameter"},
+		{"Unknown", "batch=1", "batch: unknown parameter. Did you mean batch-size?"},
 		{"UnknownSuffix", "tags:xml=1", "tags:xml: unknown parameter"},
 		{"Twice", "email=a@b&email=c@d", "email: is given twice"},
 		{"TwiceAsJSON", `email=a@b&email:json="c@d"`, "email: is given twice"},
