@@ -15,7 +15,9 @@ var errCache = errors.New("cache not usable")
 // explain turns errors of the local disk into advice.
 func (c candidate) explain(o Options, err error) error {
 	var pathErr *fs.PathError
+	var explained *Error
 	switch {
+	case errors.As(err, &explained): // already
 	case errors.Is(err, syscall.ENOSPC):
 		_ = os.Remove(c.slot.partial()) // it would fill the disk for good
 		return &Error{

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -21,18 +23,38 @@ func tied() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscal
 // startTime identifies a process beyond its reusable number: clock ticks since
 // boot, or "" when there is no such process.
 func startTime(pid int) string {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f := stat(fmt.Sprintf("/proc/%d/stat", pid))
+	if len(f) < 20 {
+		return ""
+	}
+	if f[0] == "Z" || f[0] == "X" {
+		// Its first thread has ended. While others have not, it has its files,
+		// its locks and its port.
+		if threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid)); err != nil || len(threads) <= 1 {
+			return ""
+		}
+	}
+	return f[19]
+}
+
+// frozen says whether every thread of a process has stopped: the signal
+// returns before the last one has.
+func frozen(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, t := range threads {
+		if f := stat(t); len(f) > 0 && f[0] != "T" && f[0] != "t" {
+			return false
+		}
+	}
+	return err == nil && len(threads) > 0
+}
+
+// stat returns the fields of a stat file from the state on. The name before
+// it, in parentheses, may hold anything.
+func stat(path string) []string {
+	b, err := os.ReadFile(path)
 	if err != nil {
-		return ""
+		return nil
 	}
-	// The name in parentheses may hold anything; fields are counted after it.
-	i := bytes.LastIndexByte(b, ')')
-	if i < 0 {
-		return ""
-	}
-	f := bytes.Fields(b[i+1:])
-	if len(f) < 20 || string(f[0]) == "Z" || string(f[0]) == "X" {
-		return ""
-	}
-	return string(f[19])
+	return strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
 }

@@ -20,6 +20,9 @@ func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true}
 // mongod behind; the next Start on the same Dir ends it.
 func tied() *syscall.SysProcAttr { return nil }
 
+// frozen takes the signal's word for it.
+func frozen(int) bool { return true }
+
 func startTime(pid int) string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

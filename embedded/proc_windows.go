@@ -25,6 +25,8 @@ func terminate(p *os.Process) error { return p.Kill() }
 
 func freeze(*os.Process) error { return errors.ErrUnsupported }
 
+func frozen(int) bool { return false }
+
 func thaw(*os.Process) {}
 
 func exitStatus(s *os.ProcessState) (int, string) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/gofrs/flock"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -152,14 +153,23 @@ func (s *Server) process() (*os.Process, error) {
 }
 
 // Freeze stops mongod in its tracks (SIGSTOP): connections stay open and
-// nothing answers, as on a machine that hangs.
+// nothing answers, as on a machine that hangs. It returns when that is so.
 func (s *Server) Freeze() error {
 	p, err := s.process()
 	if err != nil {
 		return err
 	}
 	defer p.Release() //nolint:errcheck // nothing to do
-	return freeze(p)
+	if err := freeze(p); err != nil {
+		return err
+	}
+	for begun := time.Now(); !frozen(p.Pid); {
+		if time.Since(begun) > stopGrace {
+			return &Error{What: "mongod does not freeze", Why: "not all of its threads have stopped", Fix: "call Kill", Err: ErrExited}
+		}
+		<-time.After(time.Millisecond)
+	}
+	return nil
 }
 
 // Thaw lets a frozen mongod go on.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -37,9 +38,13 @@ var versionLine = regexp.MustCompile(`(?m)^db version v(\S+)`)
 func probe(ctx context.Context, path string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "--version") //nolint:gosec // what the user named, or a verified file
-	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
+	var out []byte
+	err := retryBusy(ctx, func() (err error) {
+		cmd := exec.CommandContext(ctx, path, "--version") //nolint:gosec // what the user named, or a verified file
+		cmd.WaitDelay = time.Second
+		out, err = cmd.CombinedOutput()
+		return err
+	})
 	if lost := missingLibrary(path, string(out)); err != nil && lost != nil {
 		return "", lost
 	}
@@ -73,6 +78,20 @@ func probe(ctx context.Context, path string) (string, error) {
 		}
 	}
 	return version, nil
+}
+
+// retryBusy runs a program that was just written. A process that another
+// goroutine forked meanwhile may hold the file open for a moment, until it
+// executes its own program, and the kernel runs no file that is open for writing.
+func retryBusy(ctx context.Context, run func() error) error {
+	const most = 2 * time.Second
+	begun := time.Now()
+	for {
+		err := run()
+		if !errors.Is(err, syscall.ETXTBSY) || time.Since(begun) > most || pause(ctx, lockPoll) != nil {
+			return err
+		}
+	}
 }
 
 func firstLine(s string) string {
