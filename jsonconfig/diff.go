@@ -1,12 +1,11 @@
 package jsonconfig
 
 import (
-	"bytes"
 	"fmt"
-	"regexp"
-	"strconv"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/rikki-go/rikki/internal/bsondiff"
 )
 
 // Change is one difference between two versions.
@@ -64,7 +63,15 @@ func Diff(from, to Config) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	return diffDocuments(nil, "", a, b)
+	found, err := bsondiff.Documents(a, b)
+	if err != nil {
+		return nil, err
+	}
+	changes := make([]Change, len(found))
+	for i, c := range found {
+		changes[i] = Change(c)
+	}
+	return changes, nil
 }
 
 // shown is the part of a version that Diff compares, as a document.
@@ -88,94 +95,3 @@ func shown(cfg Config) (bson.Raw, error) {
 	}
 	return bson.Marshal(doc)
 }
-
-func diffDocuments(changes []Change, path string, a, b bson.Raw) ([]Change, error) {
-	from, err := a.Elements()
-	if err != nil {
-		return nil, fmt.Errorf("compare %s: %w", path, err)
-	}
-	to, err := b.Elements()
-	if err != nil {
-		return nil, fmt.Errorf("compare %s: %w", path, err)
-	}
-	olds, news := byName(from), byName(to)
-	for _, e := range from {
-		at := joinField(path, e.Key())
-		value, kept := news[e.Key()]
-		if !kept {
-			changes = append(changes, Change{Path: at, From: e.Value()})
-			continue
-		}
-		if changes, err = diffValues(changes, at, e.Value(), value); err != nil {
-			return nil, err
-		}
-	}
-	for _, e := range to {
-		if _, known := olds[e.Key()]; !known {
-			changes = append(changes, Change{Path: joinField(path, e.Key()), To: e.Value()})
-		}
-	}
-	return changes, nil
-}
-
-func byName(elements []bson.RawElement) map[string]bson.RawValue {
-	values := make(map[string]bson.RawValue, len(elements))
-	for _, e := range elements {
-		values[e.Key()] = e.Value()
-	}
-	return values
-}
-
-func diffValues(changes []Change, path string, a, b bson.RawValue) ([]Change, error) {
-	switch {
-	case a.Type != b.Type:
-	case a.Type == bson.TypeEmbeddedDocument:
-		return diffDocuments(changes, path, a.Document(), b.Document())
-	case a.Type == bson.TypeArray:
-		return diffArrays(changes, path, a.Array(), b.Array())
-	case bytes.Equal(a.Value, b.Value):
-		return changes, nil
-	}
-	return append(changes, Change{Path: path, From: a, To: b}), nil
-}
-
-// diffArrays compares element by element, by place.
-func diffArrays(changes []Change, path string, a, b bson.RawArray) ([]Change, error) {
-	from, err := a.Values()
-	if err != nil {
-		return nil, fmt.Errorf("compare %s: %w", path, err)
-	}
-	to, err := b.Values()
-	if err != nil {
-		return nil, fmt.Errorf("compare %s: %w", path, err)
-	}
-	for i := range max(len(from), len(to)) {
-		at := joinIndex(path, i)
-		switch {
-		case i >= len(to):
-			changes = append(changes, Change{Path: at, From: from[i]})
-		case i >= len(from):
-			changes = append(changes, Change{Path: at, To: to[i]})
-		default:
-			if changes, err = diffValues(changes, at, from[i], to[i]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return changes, nil
-}
-
-var plainName = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$-]*$`)
-
-func joinField(path, name string) string {
-	switch {
-	case !plainName.MatchString(name):
-		return path + "[" + strconv.Quote(name) + "]"
-	case path == "":
-		return name
-	default:
-		return path + "." + name
-	}
-}
-
-func joinIndex(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/rikki-go/rikki/internal/bsondiff"
 )
 
 // FromJSON turns JSON into a value for [Config.Value]. It understands Extended
@@ -124,7 +126,7 @@ func checkObject(dec *json.Decoder, path string, depth int) error {
 			return jsonError(dec, err)
 		}
 		name, _ := token.(string) // nothing else can be there
-		at := joinField(path, name)
+		at := bsondiff.Field(path, name)
 		if seen[name] {
 			return fmt.Errorf("%s is there twice", at)
 		}
@@ -141,7 +143,7 @@ func checkObject(dec *json.Decoder, path string, depth int) error {
 
 func checkArray(dec *json.Decoder, path string, depth int) error {
 	for i := 0; dec.More(); i++ {
-		if err := checkValue(dec, joinIndex(path, i), depth+1); err != nil {
+		if err := checkValue(dec, bsondiff.Index(path, i), depth+1); err != nil {
 			return err
 		}
 	}
