@@ -31,7 +31,7 @@ func (p *program) configs(ctx context.Context, fn func(ctx context.Context, conf
 		err := s.runs.Conn().With(ctx, func(ctx context.Context, ref *conn.Ref) error {
 			return fn(ctx, jsonconfig.New(ref.DB(), &jsonconfig.Options{By: p.env.Get("RIKKI_ACTOR")}))
 		})
-		return p.configError(causeOf(ctx, err))
+		return p.configError(err)
 	})
 }
 

@@ -202,7 +202,7 @@ func (p *program) run(ctx context.Context, j job) error {
 		}
 	})
 	if err != nil {
-		return err
+		return causeOf(ctx, err)
 	}
 	view.session = s
 	result, runErr := p.perform(ctx, s, j, view)
@@ -210,7 +210,7 @@ func (p *program) run(ctx context.Context, j job) error {
 		p.term.Warn("closing the connection: %v", closeErr)
 	}
 	if result == nil {
-		return runErr
+		return causeOf(ctx, runErr)
 	}
 	return view.tell(result, runErr)
 }

@@ -52,7 +52,7 @@ func (s *session) listRuns(ctx context.Context, flags runsListFlags) error {
 	records := []rikki.Record{}
 	for record, err := range s.runs.Runs(ctx, filter) {
 		if err != nil {
-			return causeOf(ctx, err)
+			return err
 		}
 		records = append(records, record)
 	}
@@ -134,7 +134,7 @@ func (s *session) showRun(record rikki.Record) error {
 // noRun explains why a run can't be had.
 func (s *session) noRun(ctx context.Context, id string, err error) error {
 	if code := exitOf(err); code != ExitUsage {
-		return causeOf(ctx, err)
+		return err
 	}
 	if is[*rikki.AmbiguousError](err) {
 		return err

@@ -51,7 +51,7 @@ func (s *session) printLogs(ctx context.Context, record rikki.Record, flags runs
 		over := ended(record)
 		for log, err := range s.runs.Logs(ctx, record.ID, filter) {
 			if err != nil {
-				return causeOf(ctx, err)
+				return err
 			}
 			filter.AfterSeq = log.Seq
 			if err := s.printLog(log); err != nil {
@@ -83,7 +83,7 @@ func (s *session) next(ctx context.Context, record rikki.Record) (rikki.Record, 
 	}
 	next, err := s.runs.Record(ctx, record.ID)
 	if err != nil {
-		return record, causeOf(ctx, err)
+		return record, err
 	}
 	return next, nil
 }

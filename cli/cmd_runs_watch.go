@@ -64,7 +64,7 @@ func (s *session) showNewLogs(ctx context.Context, run string, filter *rikki.Log
 	handler := s.p.term.Handler(s.p.flags.logLevel())
 	for log, err := range s.runs.Logs(ctx, run, *filter) {
 		if err != nil {
-			return causeOf(ctx, err)
+			return err
 		}
 		filter.AfterSeq, filter.Tail = log.Seq, 0
 		var level slog.Level

@@ -43,11 +43,11 @@ type statusJSON struct {
 func (s *session) status(ctx context.Context) error {
 	health, err := s.runs.Conn().Check(ctx)
 	if err != nil {
-		return causeOf(ctx, err)
+		return err
 	}
 	running, err := s.running(ctx)
 	if err != nil {
-		return causeOf(ctx, err)
+		return err
 	}
 	st := s.runs.Conn().Status()
 	if s.p.term.JSON() {

@@ -193,7 +193,7 @@ func (v *runView) fix(result *rikki.Result, err error) string {
 
 // causeOf is why a context ended, or the error itself.
 func causeOf(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.Canceled) {
+	if cause := context.Cause(ctx); cause != nil && err != nil && errors.Is(err, context.Canceled) {
 		return cause
 	}
 	return err

@@ -144,10 +144,10 @@ func (s *session) close(ctx context.Context) error {
 func (p *program) with(ctx context.Context, fn func(s *session) error) error {
 	s, err := p.open(ctx, func(cfg *rikki.Config) { cfg.Conn.KeepOpen = true })
 	if err != nil {
-		return err
+		return causeOf(ctx, err)
 	}
 	quiet := s.announce()
-	err = fn(s)
+	err = causeOf(ctx, fn(s))
 	quiet()
 	if closeErr := s.close(ctx); closeErr != nil {
 		p.term.Warn("closing the connection: %v", closeErr)

@@ -109,6 +109,9 @@ func readURIFile(path string) (string, error) {
 	if err != nil {
 		return "", fail(reason(err), "check --uri-file: a file whose only line is the URI", err)
 	}
+	if !info.Mode().IsRegular() {
+		return "", fail("it is not a file", "check --uri-file: a file whose only line is the URI", nil)
+	}
 	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
 		return "", fail("other users of this machine may read it", "chmod 600 "+path, nil)
 	}
