@@ -114,6 +114,8 @@ func summarize(peers []peer, missing []absent, samples [][]sample) report {
 		{goal{What: "peak memory with history ÷ bare", AtMost: 2}, rikki, bare, rss},
 		{goal{What: "time of the Node helper ÷ with history", AtLeast: 15}, node, rikki, wall},
 		{goal{What: "time of mongosh ÷ with history", AtLeast: 50}, mongosh, rikki, wall},
+		{goal{What: "time of the Node helper ÷ without history", AtLeast: 15}, node, noHistory, wall},
+		{goal{What: "time of mongosh ÷ without history", AtLeast: 50}, mongosh, noHistory, wall},
 	} {
 		g.Ratio = ratios(of[g.over], of[g.under], g.of)
 		if g.Ratio == (span{}) {
