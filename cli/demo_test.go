@@ -40,7 +40,10 @@ func pocket() {
 	app.Seed = func(ctx context.Context, db *mongo.Database) error {
 		_, err := db.Collection("people").UpdateOne(ctx, bson.D{{Key: "_id", Value: 1}},
 			bson.D{{Key: "$set", Value: bson.D{{Key: "name", Value: "Ada"}}}}, upsert())
-		return err
+		if err != nil {
+			return err
+		}
+		return touch(os.Getenv("SEEDED"))
 	}
 	app.Main()
 }
