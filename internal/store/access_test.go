@@ -108,4 +108,11 @@ func writes(t *testing.T, s *Store, id string) {
 	_, err = s.Sweep(ctx)
 	wantErr(t, err, ErrNoAccess)
 	wantErr(t, s.AppendLogs(ctx, id, []Log{{Seq: 1}}), ErrNoAccess)
+	_, err = s.Enqueue(ctx, newRun())
+	wantErr(t, err, ErrNoAccess)
+	_, err = s.Checkpoint(ctx, id, 1, Checkpoint{Value: mustEncode(t, 5)})
+	wantErr(t, err, ErrNoAccess)
+	_, err = s.Control(ctx, id, Request{Action: Cancel})
+	wantErr(t, err, ErrNoAccess)
+	wantErr(t, s.Audit(ctx, Entry{Run: id}), ErrNoAccess)
 }

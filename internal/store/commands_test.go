@@ -26,7 +26,7 @@ func TestStartIsOneCommand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"findAndModify", "createIndexes", "createIndexes", "findAndModify"}
+	want := []string{"findAndModify", "createIndexes", "createIndexes", "createIndexes", "findAndModify"}
 	if diff := cmp.Diff(want, names(rec.take())); diff != "" {
 		t.Errorf("first start ever (-want +got):\n%s", diff)
 	}
@@ -83,6 +83,34 @@ func use(t *testing.T, s *Store) {
 	}
 	for _, err := range s.Logs(ctx, n.ID, LogFilter{Tail: 300}) {
 		check(err)
+	}
+	queued := newRun()
+	queued.ID, queued.Resumable, queued.Input = NewID(), true, `{"batch-size":500}`
+	_, err = s.Enqueue(ctx, queued)
+	check(err)
+	taken, err := s.Claim(ctx, newClaim(), 2)
+	check(err)
+	if len(taken) != 1 || taken[0].ID != queued.ID {
+		t.Fatalf("claimed %v, want run %s", taken, queued.ID)
+	}
+	_, err = s.Look(ctx, queued.ID, 1)
+	check(err)
+	_, err = s.Checkpoint(ctx, queued.ID, 1, Checkpoint{Value: mustEncode(t, 5)})
+	check(err)
+	_, err = s.Control(ctx, queued.ID, Request{Action: Pause, Actor: "mira"})
+	check(err)
+	_, err = s.Finish(ctx, queued.ID, 1, Finish{State: Paused})
+	check(err)
+	_, err = s.Control(ctx, queued.ID, Request{Action: Resume, Actor: "mira"})
+	check(err)
+	_, err = s.Take(ctx, queued.ID, 1, newClaim().Taker, false)
+	check(err)
+	_, err = s.Control(ctx, queued.ID, Request{Action: Cancel, Actor: "mira"})
+	check(err)
+	_, err = s.Finish(ctx, queued.ID, 3, Finish{State: Cancelled})
+	check(err)
+	if entries, err := s.Entries(ctx, queued.ID); err != nil || len(entries) != 3 {
+		t.Fatalf("audit: got %v, %v, want three entries", entries, err)
 	}
 	_, err = s.Run(ctx, n.ID)
 	check(err)
@@ -182,8 +210,8 @@ func TestIndexesAreWhatTheServerHas(t *testing.T) {
 		t.Errorf("indexes (-want +got):\n%s", diff)
 	}
 	all := Indexes()
-	if last := all[len(all)-1]; last.Name != slotIndex {
-		t.Errorf("the last index is %s; starts trust that the slot's index comes last", last.Name)
+	if n := len(all); all[n-2].Name != slotIndex || all[n-1].Name != queueIndex {
+		t.Errorf("the last indexes are %s and %s; starts trust that the slot's is the last but the queue's", all[n-2].Name, all[n-1].Name)
 	}
 }
 

@@ -25,10 +25,24 @@
 // created, the slot's index last: where it exists, the others do. A normal start neither builds nor lists anything. The
 // index carries the version of the schema in its name.
 //
+// # The queue
+//
+// A queued run is the same document in an earlier state. It has the field ready while a process that serves the queue may
+// take it, and a partial index over such runs is in the order in which they are taken. [Store.Claim] takes the run, its slot
+// and the next epoch in one write. An interrupted run becomes ready again when it came through the queue and its script
+// keeps checkpoints.
+//
+// # Control
+//
+// [Store.Control] asks a living owner, by a state that the owner learns with its next look; where nobody owns the run, or the
+// lease has expired, it makes the change itself and raises the epoch. One pipeline does both, so nothing can happen in
+// between. An owner that lets its run rest never undoes what was asked meanwhile. Each change adds an entry to the
+// collection "audit".
+//
 // # Invariants
 //
-//   - Epochs only grow. Every change of a run filters on its _id, its epoch and the states that the table in states.go
-//     allows as an origin; nothing is updated by _id alone. A process that lost its lease changes nothing: its filter does
+//   - Epochs only grow. Every change that an owner makes filters on the run's _id, its epoch and the states that the table
+//     in states.go allows as an origin; nothing is updated by _id alone. A process that lost its lease changes nothing: its filter does
 //     not match any more, and it gets [ErrLeaseLost].
 //   - Expiry affects speed, never safety. It says when others may take over; the epoch makes that safe.
 //   - Only the server's clock is compared with the server's times. A host's clock appears in ids and log records alone,

@@ -26,16 +26,53 @@ func isActive() bson.D { return op("$in", "$state", activeStates()) }
 // lapsed holds for a run that says it is active though nobody keeps it.
 func lapsed() bson.D { return op("$and", isActive(), expired()) }
 
+// kept holds for a run with a living owner: it has its place, and a lease that lasts. A stuck script is, too.
+func kept() bson.D {
+	return op("$and", op("$ne", op("$type", "$slot"), "missing"), op("$not", expired()))
+}
+
+func stateIs(s State) bson.D { return op("$eq", "$state", s) }
+
+// lapsedState is what a run becomes whose owner is gone: what it had been asked for, or else interrupted.
+func lapsedState() bson.D { return settled(Interrupted) }
+
+// settled is the state of a run that comes to rest as to, while it may have been asked for something else meanwhile.
+func settled(to State) bson.D {
+	branch := func(from, rest State) bson.D {
+		return bson.D{{Key: "case", Value: stateIs(from)}, {Key: "then", Value: rest}}
+	}
+	branches := bson.A{branch(Cancelling, Cancelled)}
+	if to == Interrupted {
+		branches = append(branches, branch(Pausing, Paused))
+	}
+	return bson.D{{Key: "$switch", Value: bson.D{{Key: "branches", Value: branches}, {Key: "default", Value: to}}}}
+}
+
+// resumes holds for a run that the processes that serve the queue may go on with by themselves.
+func resumes() bson.D {
+	return op("$and", op("$eq", "$queue", true), op("$eq", "$resumable", true))
+}
+
+// maxLapses is how many owners may die over a run, without one checkpoint in between, before it is no longer taken over by
+// itself: it may be what kills them.
+const maxLapses = 5
+
 // lastSeen is the server's time of the owner's last sign of life.
 func lastSeen() bson.D { return op("$ifNull", "$lease.renewed", "$started_at", now) }
 
 // freeExpired is the stage that takes the slot from a run whose lease has expired, and leaves any other document as it
-// is. An active run becomes interrupted; one that was stuck keeps its final state. The epoch grows, so that the owner, if
-// it still lives somewhere, finds its lease lost.
+// is. A running run becomes interrupted, and one that was asked to pause or to cancel gets what was asked for; one that was
+// stuck keeps its final state. The epoch grows, so that the owner, if it still lives
+// somewhere, finds its lease lost.
 func freeExpired() bson.D {
 	stuck := op("$and", expired(), op("$eq", "$stuck", true))
+	died := op("$and", lapsed(), stateIs(Running))
+	lapses := op("$add", op("$ifNull", "$lapses", 0), 1)
+	ready := op("$and", died, resumes(), op("$lt", lapses, maxLapses))
 	return bson.D{{Key: "$set", Value: bson.D{
-		{Key: "state", Value: cond(lapsed(), Interrupted, "state")},
+		{Key: "state", Value: cond(lapsed(), lapsedState(), "state")},
+		{Key: "lapses", Value: cond(died, lapses, "lapses")},
+		{Key: "ready", Value: cond(ready, true, "ready")},
 		{Key: "ended_at", Value: cond(lapsed(), lastSeen(), "ended_at")},
 		{Key: "stopped_at", Value: cond(stuck, lastSeen(), "stopped_at")},
 		{Key: "lease.epoch", Value: cond(expired(), op("$add", op("$ifNull", "$lease.epoch", 0), 1), "lease.epoch")},

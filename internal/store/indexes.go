@@ -2,15 +2,19 @@ package store
 
 import (
 	"context"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
-// slotIndex is the name that [Store.Start] hints at. Raise its version with any change of the list below: starts then
-// create what is new.
-const slotIndex = "slot_v1"
+// Operations that need an index name it as a hint, and create what is missing when the server doesn't know it. An index that
+// changes gets a new version in its name.
+const (
+	slotIndex  = "slot_v1"  // of [Store.Start]
+	queueIndex = "queue_v1" // of [Store.Claim]
+)
 
 // Index describes one index of Rikki's own collections.
 type Index struct {
@@ -43,7 +47,14 @@ func Indexes() []Index {
 		{
 			Collection: collRuns, Name: slotIndex, Keys: bson.D{{Key: "slot", Value: 1}}, Unique: true,
 			Partial: bson.D{{Key: "slot", Value: bson.D{{Key: "$exists", Value: true}}}},
-			Why:     "one active run per slot. Last, because its existence says that the others exist",
+			Why:     "one active run per slot. After those before it, because its existence says that they exist",
+		},
+		{
+			Collection: collRuns, Name: queueIndex, Keys: bson.D{
+				{Key: "database", Value: 1}, {Key: "script", Value: 1}, {Key: "priority", Value: -1}, {Key: "due_at", Value: 1},
+			},
+			Partial: bson.D{{Key: "ready", Value: true}},
+			Why:     "the next runs to take. Last, because who finds it trusts that a slot is taken once",
 		},
 	}
 }
@@ -51,8 +62,9 @@ func Indexes() []Index {
 // EnsureIndexes creates the indexes that are missing. [Store.Start] calls it when it has to.
 func (s *Store) EnsureIndexes(ctx context.Context) error {
 	all := Indexes()
-	// The last one goes alone: a server that dies in between must not have it without the others.
-	for _, group := range [][]Index{all[:len(all)-1], all[len(all)-1:]} {
+	slot := slices.IndexFunc(all, func(ix Index) bool { return ix.Name == slotIndex })
+	// A server that dies in between must not have a later group without the earlier ones.
+	for _, group := range [][]Index{all[:slot], {all[slot]}, all[slot+1:]} {
 		for coll, models := range byCollection(group) {
 			if _, err := s.db.Collection(coll).Indexes().CreateMany(ctx, models); err != nil {
 				return wrap("create indexes on "+s.db.Name()+"."+coll, err)

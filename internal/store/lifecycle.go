@@ -40,19 +40,29 @@ func (s *Store) Beat(ctx context.Context, id string, epoch int64, b Beat) (Pulse
 	set = appendProgress(set, b.Progress)
 	set = appendCounters(set, b.Counters)
 	filter := bson.D{{Key: "$or", Value: bson.A{owned(id, epoch, activeStates()), stuck(id, epoch)}}}
+	res := s.runs.FindOneAndUpdate(ctx, filter, stages(set), after(id).SetProjection(pulseFields()))
+	return pulseOf(res, id, epoch, "renew the lease of run ")
+}
+
+// pulseFields is what an owner wants to know of its run.
+func pulseFields() bson.D {
+	return bson.D{{Key: "state", Value: 1}, {Key: "lease", Value: 1}, {Key: "control", Value: 1}}
+}
+
+func pulseOf(res *mongo.SingleResult, id string, epoch int64, what string) (Pulse, error) {
 	var out struct {
-		State State `bson:"state"`
-		Lease Lease `bson:"lease"`
+		State   State    `bson:"state"`
+		Lease   Lease    `bson:"lease"`
+		Control *Control `bson:"control"`
 	}
-	err := s.runs.FindOneAndUpdate(ctx, filter, stages(set), after(id).
-		SetProjection(bson.D{{Key: "state", Value: 1}, {Key: "lease", Value: 1}})).Decode(&out)
+	err := res.Decode(&out)
 	if errors.Is(err, mongo.ErrNoDocuments) {
 		return Pulse{}, fmt.Errorf("run %s, epoch %d: %w", id, epoch, ErrLeaseLost)
 	}
 	if err != nil {
-		return Pulse{}, wrap("renew the lease of run "+id, err)
+		return Pulse{}, wrap(what+id, err)
 	}
-	return Pulse{State: out.State, Expires: out.Lease.Expires}, nil
+	return Pulse{State: out.State, Expires: out.Lease.Expires, Control: out.Control}, nil
 }
 
 // Move records that the owner's run goes to another active state: from running to cancelling, say, while it drains. It is
@@ -69,12 +79,16 @@ func (s *Store) Move(ctx context.Context, id string, epoch int64, to State) (Run
 
 // Finish ends a run and frees its slot, or keeps the slot when f says that the script is stuck. It is idempotent: when the
 // same owner has ended the run in the same state before, as after a lost answer, it returns the record as it is.
+//
+// A run that was asked to be cancelled while it came to rest for another reason ends as cancelled, and one that was asked
+// to pause and is interrupted ends as paused: the state that is returned decides. An interrupted run that came through
+// the queue and can resume is ready to be taken over.
 func (s *Store) Finish(ctx context.Context, id string, epoch int64, f Finish) (Run, error) {
 	if f.State.Active() || f.State == Queued || !f.State.Valid() {
 		return Run{}, fmt.Errorf("run %s: %w: it can't end as %q", id, ErrTransition, f.State)
 	}
 	set := bson.D{
-		{Key: "state", Value: literal(f.State)},
+		{Key: "state", Value: f.rest()},
 		{Key: "ended_at", Value: now},
 		{Key: "lease.renewed", Value: now},
 	}
@@ -82,6 +96,10 @@ func (s *Store) Finish(ctx context.Context, id string, epoch int64, f Finish) (R
 		set = append(set, bson.E{Key: "stuck", Value: true})
 	} else {
 		set = append(set, bson.E{Key: "slot", Value: "$$REMOVE"})
+	}
+	if f.State == Interrupted && !f.Stuck && !f.Hold {
+		goesOn := op("$and", resumes(), stateIs(Running))
+		set = append(set, bson.E{Key: "ready", Value: cond(goesOn, true, "ready")})
 	}
 	data := appendFitted(nil, "result", f.Result)
 	data = appendFindings(data, f.Findings)
@@ -96,7 +114,25 @@ func (s *Store) Finish(ctx context.Context, id string, epoch int64, f Finish) (R
 	}
 	set = appendProgress(set, f.Progress)
 	set = appendCounters(set, f.Counters)
-	return s.transit(ctx, id, epoch, f.State, from(f.State), set)
+	return s.transit(ctx, id, epoch, f.State, f.origins(), set)
+}
+
+// rests says that the owner lets the run rest, and that what others asked for meanwhile comes first.
+func (f Finish) rests() bool { return f.State == Paused || f.State == Interrupted }
+
+func (f Finish) rest() any {
+	if f.rests() {
+		return settled(f.State)
+	}
+	return literal(f.State)
+}
+
+func (f Finish) origins() []State {
+	origins := from(f.State)
+	if f.rests() && !slices.Contains(origins, Cancelling) {
+		origins = append(origins, Cancelling)
+	}
+	return origins
 }
 
 // transit makes one step of the table in states.go.
@@ -119,7 +155,7 @@ func (s *Store) whyNot(ctx context.Context, id string, epoch int64, to State) (R
 		return Run{}, wrap("look at run "+id, err)
 	case err != nil || run.Lease.Epoch != epoch:
 		return Run{}, fmt.Errorf("run %s, epoch %d, can't become %s: %w", id, epoch, to, ErrLeaseLost)
-	case run.State == to:
+	case run.State == to, (Finish{State: to}).rests() && (run.State == Cancelled || run.State == Paused):
 		return run, nil // done before, by the same owner
 	case !run.State.Active():
 		return run, fmt.Errorf("run %s can't become %s, it is %s: %w", id, to, run.State, ErrLeaseLost)

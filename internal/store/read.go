@@ -105,9 +105,9 @@ const (
 )
 
 func (v view) projection() bson.D {
-	p := bson.D{{Key: "search", Value: 0}}
+	p := bson.D{{Key: "search", Value: 0}, {Key: "checkpoint.value", Value: 0}}
 	if v == outline {
-		p = append(p, bson.E{Key: "result", Value: 0}, bson.E{Key: "error.stack", Value: 0})
+		p = append(p, bson.E{Key: "input", Value: 0}, bson.E{Key: "result", Value: 0}, bson.E{Key: "error.stack", Value: 0})
 	}
 	return p
 }
@@ -124,7 +124,7 @@ func (s *Store) read(ctx context.Context, clauses bson.A, n int, v view) ([]Run,
 		bson.D{{Key: "$limit", Value: n}},
 		bson.D{{Key: "$project", Value: v.projection()}},
 		bson.D{{Key: "$set", Value: bson.D{
-			{Key: "state", Value: cond(lapsed(), Interrupted, "state")},
+			{Key: "state", Value: cond(lapsed(), lapsedState(), "state")},
 			{Key: "ended_at", Value: cond(lapsed(), lastSeen(), "ended_at")},
 			{Key: "read_at", Value: now},
 		}}},
@@ -195,7 +195,7 @@ func (f Filter) clauses() bson.A {
 	return all
 }
 
-// stateClauses select by the state as readers see it: an active run whose lease has expired is interrupted.
+// stateClauses select by the state as readers see it: an active run whose lease has expired is at rest.
 func stateClauses(states []State) bson.A {
 	active := slices.DeleteFunc(slices.Clone(states), func(s State) bool { return !s.Active() })
 	rest := slices.DeleteFunc(slices.Clone(states), State.Active)
@@ -206,9 +206,15 @@ func stateClauses(states []State) bson.A {
 			{Key: "$expr", Value: op("$not", expired())},
 		},
 	}
-	if slices.Contains(states, Interrupted) {
+	var lapsing []State
+	for from, to := range map[State]State{Running: Interrupted, Pausing: Paused, Cancelling: Cancelled} {
+		if slices.Contains(states, to) {
+			lapsing = append(lapsing, from)
+		}
+	}
+	if len(lapsing) > 0 {
 		or = append(or, bson.D{
-			{Key: "state", Value: bson.D{{Key: "$in", Value: activeStates()}}},
+			{Key: "state", Value: bson.D{{Key: "$in", Value: lapsing}}},
 			{Key: "$expr", Value: expired()},
 		})
 	}

@@ -27,7 +27,7 @@ func (s *Store) Start(ctx context.Context, n NewRun) (Run, error) {
 	}
 	doc := newRunDoc(n)
 	var busy *BusyError
-	for _, slot := range n.slots() {
+	for _, slot := range slots(n.Script, n.ID, n.Concurrency) {
 		run, err := s.claim(ctx, slot, n, doc)
 		if err != nil {
 			return Run{}, wrap("record run "+n.ID+" in "+s.runs.Database().Name(), err)
@@ -113,17 +113,17 @@ func (n NewRun) validate() error {
 	return errors.Join(errs...)
 }
 
-// slots are the places that the run may take, in the order to try them. Starting anywhere spreads the runs that begin at
+// slots are the places that a run may take, in the order to try them. Starting anywhere spreads the runs that begin at
 // once; in order they would all fight for the first one.
-func (n NewRun) slots() []string {
-	if n.Concurrency < 0 {
-		return []string{n.Script + "/" + n.ID}
+func slots(script, id string, concurrency int) []string {
+	if concurrency < 0 {
+		return []string{script + "/" + id}
 	}
-	limit := max(1, n.Concurrency)
+	limit := max(1, concurrency)
 	first := rand.IntN(limit) //nolint:gosec // spreads load, protects nothing
 	slots := make([]string, limit)
 	for i := range slots {
-		slots[i] = n.Script + "/" + strconv.Itoa((first+i)%limit)
+		slots[i] = script + "/" + strconv.Itoa((first+i)%limit)
 	}
 	return slots
 }
@@ -147,6 +147,12 @@ func newRunDoc(n NewRun) bson.D {
 	}
 	if n.Parent != "" {
 		d = append(d, bson.E{Key: "parent", Value: n.Parent})
+	}
+	if n.Input != "" && len(n.Input) <= valueLimit {
+		d = append(d, bson.E{Key: "input", Value: n.Input})
+	}
+	if n.Resumable {
+		d = append(d, bson.E{Key: "resumable", Value: true})
 	}
 	d = appendFitted(d, "params", n.Params)
 	d = appendFindings(d, n.Findings)

@@ -35,12 +35,12 @@ const (
 // transitions is the whole state machine: a run may go from the key to each of the listed states, and nowhere else.
 // Every update in this package takes its filter from here.
 var transitions = map[State][]State{
-	Queued:              {Running, Cancelled},
-	Running:             {Pausing, Cancelling, Cancelled, Interrupted, Succeeded, SucceededWithErrors, Failed},
+	Queued:              {Running, Paused, Cancelled},
+	Running:             {Pausing, Paused, Cancelling, Cancelled, Interrupted, Succeeded, SucceededWithErrors, Failed},
 	Pausing:             {Running, Paused, Cancelling, Cancelled, Interrupted, Succeeded, SucceededWithErrors, Failed},
-	Paused:              {Running, Cancelled},
+	Paused:              {Queued, Running, Cancelled},
 	Cancelling:          {Cancelled, Interrupted, Succeeded, SucceededWithErrors, Failed},
-	Interrupted:         {Running, Cancelled},
+	Interrupted:         {Queued, Running, Paused, Cancelled},
 	Cancelled:           nil,
 	Succeeded:           nil,
 	SucceededWithErrors: nil,

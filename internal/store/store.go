@@ -10,15 +10,17 @@ import (
 
 // The names of the collections.
 const (
-	collRuns = "runs"
-	collLogs = "logs"
+	collRuns  = "runs"
+	collLogs  = "logs"
+	collAudit = "audit"
 )
 
 // Store reads and writes Rikki's own collections. It holds no state and is safe for concurrent use.
 type Store struct {
-	db   *mongo.Database
-	runs *mongo.Collection
-	logs *mongo.Collection
+	db    *mongo.Database
+	runs  *mongo.Collection
+	logs  *mongo.Collection
+	audit *mongo.Collection
 }
 
 // New returns the store in db. Whatever the client's settings, the store writes and reads with majority on the primary:
@@ -28,5 +30,5 @@ func New(db *mongo.Database) *Store {
 		SetWriteConcern(writeconcern.Majority()).
 		SetReadConcern(readconcern.Majority()).
 		SetReadPreference(readpref.Primary()))
-	return &Store{db: db, runs: db.Collection(collRuns), logs: db.Collection(collLogs)}
+	return &Store{db: db, runs: db.Collection(collRuns), logs: db.Collection(collLogs), audit: db.Collection(collAudit)}
 }

@@ -96,6 +96,14 @@ type NewRun struct {
 	Attempt  int
 	Timeout  time.Duration
 	Findings []Finding
+
+	// Input is the parameters as JSON from which the run can be done again, without secrets; "" when they can't be kept.
+	Input string
+	// Resumable says that the script goes on from its last checkpoint.
+	Resumable bool
+	// Priority and NotBefore are for [Store.Enqueue]: the greatest first, and not before this time on the server's clock.
+	Priority  int
+	NotBefore time.Time
 }
 
 // Run is one execution as it is stored.
@@ -144,6 +152,37 @@ type Run struct {
 	// StoppedAt is when a stuck script was seen to have stopped after all, or its process to be gone.
 	StoppedAt   time.Time `bson:"stopped_at"`
 	LogsDropped int64     `bson:"logs_dropped"`
+
+	// Input is the parameters as JSON, without secrets; "" when the run can't be done again.
+	Input     string `bson:"input"`
+	Resumable bool   `bson:"resumable"`
+	// Queue says that the run is in the care of the processes that serve the queue.
+	Queue bool `bson:"queue"`
+	// Ready says that the next of them may take it, once DueAt has come.
+	Ready    bool      `bson:"ready"`
+	Priority int       `bson:"priority"`
+	DueAt    time.Time `bson:"due_at"`
+	// Control is the last thing that somebody asked for.
+	Control *Control `bson:"control"`
+	// Checkpoint has no value in listings.
+	Checkpoint *Checkpoint `bson:"checkpoint"`
+}
+
+// Control is a change that somebody asked for from outside.
+type Control struct {
+	Action Action    `bson:"action"`
+	Actor  string    `bson:"actor"`
+	Reason string    `bson:"reason,omitempty"`
+	At     time.Time `bson:"at"`
+}
+
+// Checkpoint is where a run can go on.
+type Checkpoint struct {
+	Value    bson.RawValue    `bson:"value"`
+	Progress *Progress        `bson:"progress"`
+	Counters map[string]int64 `bson:"counters"`
+	At       time.Time        `bson:"at"`
+	Attempt  int              `bson:"attempt"`
 }
 
 // Duration is how long the run took, or has taken when it was read, on the server's clock.
@@ -171,6 +210,8 @@ type Pulse struct {
 	// State may have been changed by others: pausing, cancelling.
 	State   State
 	Expires time.Time
+	// Control says who changed it.
+	Control *Control
 }
 
 // Finish is how a run ended.
@@ -187,6 +228,8 @@ type Finish struct {
 	// as long as the owner beats: until [Store.Release], or until the process ends and its lease expires.
 	Stuck       bool
 	LogsDropped int64
+	// Hold keeps an interrupted run from being taken over by itself.
+	Hold bool
 }
 
 // Filter selects runs. Its zero value selects all of them.
