@@ -165,7 +165,7 @@ func FuzzCommandLine(f *testing.F) {
 		if len(arranged) != len(args) {
 			t.Errorf("%q became %q", args, arranged)
 		}
-		if _, err := p.readRun(args); err != nil {
+		if _, err := p.readRun(t.Context(), args); err != nil {
 			p.end(err)
 		}
 		if all := out.String() + errs.String(); strings.Contains(all, "hunter2") {

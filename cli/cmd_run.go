@@ -39,7 +39,7 @@ func newRunCommand(p *program) *cobra.Command {
 		complete: func(context.Context, []string) []string { return p.scriptNames() },
 	}
 	c.parse = func(ctx context.Context, args []string) error {
-		job, err := p.readRun(args)
+		job, err := p.readRun(ctx, args)
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ type job struct {
 
 // readRun reads the command line of a run: the script, and the flags of the program, the run and the script in one
 // go, so that everything that is wrong is told at once. Nothing is connected.
-func (p *program) readRun(args []string) (job, error) {
+func (p *program) readRun(ctx context.Context, args []string) (job, error) {
 	app, err := p.offline()
 	if err != nil {
 		return job{}, err
@@ -91,10 +91,16 @@ func (p *program) readRun(args []string) (job, error) {
 	}
 	runErr := run.Fill(&j.flags, parsed.Flags[1], parsed.File[1])
 	j.layers = []params.Layer{parsed.Flags[2], script.Params.FromEnv(p.env.Lookup, envPrefix(name)), parsed.File[2]}
-	if err := params.Join(p.extraWords(name, parsed.Rest), argErr, setErr, runErr, p.fillScript(app, &j)); err != nil {
+	err = params.Join(p.extraWords(name, parsed.Rest), argErr, setErr, runErr)
+	if fillErr := p.fillScript(app, &j); err != nil || !p.canAsk(script, fillErr) {
+		return j, params.Join(err, fillErr)
+	}
+	asked, err := p.askSecrets(ctx, &j)
+	if err != nil {
 		return job{}, err
 	}
-	return j, nil
+	j.layers = append(j.layers, asked...)
+	return j, p.fillScript(app, &j)
 }
 
 // envPrefix begins the environment variables of a script's parameters.
@@ -151,41 +157,10 @@ func (p *program) extraWords(script string, words []string) error {
 	return &params.Error{Problems: problems}
 }
 
-// fillScript checks the script's parameters on a copy, and asks for secrets that are missing.
+// fillScript checks the script's parameters on a copy.
 func (p *program) fillScript(app *rikki.App, j *job) error {
-	if len(p.app.Scripts) == 0 {
-		return nil
-	}
-	copied := scriptParams(p.app.Scripts[slices.IndexFunc(app.Scripts(), func(s rikki.ScriptInfo) bool { return s.Name == j.script.Name })])
-	asked, err := p.askSecrets(j)
-	if err != nil {
-		return err
-	}
-	j.layers = append(j.layers, asked...)
-	return j.script.Params.Fill(copied, j.layers...)
-}
-
-// askSecrets asks for required secrets that no layer has, if there is somebody to ask.
-func (p *program) askSecrets(j *job) ([]params.Layer, error) {
-	if !p.term.Interactive() {
-		return nil, nil // Fill says what is missing and how to give it
-	}
-	var asked []params.Layer
-	for _, field := range j.script.Params.Fields() {
-		if !field.Secret || !field.Required || field.Optional || given(field.Path, j.layers) {
-			continue
-		}
-		answer, err := p.term.Secret(context.Background(), cmp.Or(field.Help, field.Path))
-		if err != nil {
-			return nil, err
-		}
-		layer, err := j.script.Params.FromMap(map[string]any{field.Path: answer}, params.OriginForm)
-		if err != nil {
-			return nil, err
-		}
-		asked = append(asked, layer)
-	}
-	return asked, nil
+	i := slices.IndexFunc(app.Scripts(), func(s rikki.ScriptInfo) bool { return s.Name == j.script.Name })
+	return j.script.Params.Fill(scriptParams(p.app.Scripts[i]), j.layers...)
 }
 
 // run starts the run and tells how it went.

@@ -21,7 +21,7 @@ func (p *program) startEmbedded(ctx context.Context, dir string) (*embedded.Serv
 	began := time.Now()
 	fetch := &fetchView{p: p}
 	server, err := embedded.Start(ctx, &embedded.Options{
-		Dir: dir, Progress: fetch.show, Log: slog.New(p.term.Handler(p.flags.connLevel())),
+		Dir: dir, Progress: fetch.show, Log: slog.New(p.term.Handler(p.flags.embeddedLevel())),
 	})
 	fetch.done()
 	if err != nil {

@@ -72,3 +72,12 @@ func (f *globalFlags) connLevel() slog.Level {
 	}
 	return slog.LevelWarn
 }
+
+// embeddedLevel is the same for the embedded server, which says at the information level what a user must know: that
+// something is being downloaded.
+func (f *globalFlags) embeddedLevel() slog.Level {
+	if f.Quiet {
+		return slog.LevelError
+	}
+	return min(f.connLevel(), slog.LevelInfo)
+}

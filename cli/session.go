@@ -118,7 +118,7 @@ func (p *program) config(to target) rikki.Config {
 		cfg.Actor = p.env.Get("RIKKI_ACTOR")
 	}
 	if cfg.Log == nil {
-		cfg.Log = slog.New(p.term.Handler(p.flags.logLevel()))
+		cfg.Log = p.runLog()
 	}
 	if cfg.Conn.Log == nil {
 		cfg.Conn.Log = slog.New(p.term.Handler(p.flags.connLevel()))

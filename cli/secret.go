@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+
+	xterm "golang.org/x/term"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/params"
+)
+
+// canAsk tells whether nothing is wrong but that secrets are missing, and there is somebody to ask for them.
+func (p *program) canAsk(script rikki.ScriptInfo, err error) bool {
+	invalid, ok := errors.AsType[*params.Error](err)
+	if !ok || !p.term.Interactive() {
+		return false
+	}
+	secret := map[string]bool{}
+	for _, field := range script.Params.Fields() {
+		secret[field.Path] = field.Secret
+	}
+	return !slices.ContainsFunc(invalid.Problems, func(problem params.Problem) bool {
+		return !secret[problem.Field] || problem.Origin != ""
+	})
+}
+
+// askSecrets asks for the required secrets that no layer has.
+func (p *program) askSecrets(ctx context.Context, j *job) ([]params.Layer, error) {
+	var asked []params.Layer
+	for _, field := range j.script.Params.Fields() {
+		if !field.Secret || !field.Required || given(field.Path, j.layers) {
+			continue
+		}
+		answer, err := p.askSecret(ctx, cmp.Or(field.Help, field.Path))
+		if err != nil {
+			return nil, err
+		}
+		layer, err := j.script.Params.FromMap(map[string]any{field.Path: answer}, params.OriginForm)
+		if err != nil {
+			return nil, err
+		}
+		asked = append(asked, layer)
+	}
+	return asked, nil
+}
+
+// askSecret asks without showing the answer. Ctrl-C ends the question, and the terminal shows again what is typed: a
+// read from a terminal can't be taken back, so it goes on in the background until the process ends, which is soon.
+func (p *program) askSecret(ctx context.Context, question string) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	restore := func() {}
+	if f, ok := p.std.In.(*os.File); ok {
+		if state, err := xterm.GetState(int(f.Fd())); err == nil { //nolint:gosec // a file descriptor fits
+			restore = func() { _ = xterm.Restore(int(f.Fd()), state) } //nolint:gosec // likewise; nothing better can be done
+		}
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		text, err := p.term.Secret(ctx, question)
+		answers <- answer{text, err}
+	}()
+	select {
+	case a := <-answers:
+		return a.text, a.err
+	case <-ctx.Done():
+		restore()
+		_, _ = io.WriteString(p.term.Err(), "\n") // the question's line is still open
+		return "", context.Cause(ctx)
+	}
+}
