@@ -29,7 +29,8 @@ type RunOptions struct {
 	// Timeout replaces [Options.Timeout].
 	Timeout time.Duration
 
-	// DryRun asks the script to say what it would do and change nothing.
+	// DryRun runs the script without changing anything; see [Options.DryRun].
+	// The result has a [Preview].
 	DryRun bool
 
 	// NoHistory leaves this run out of the history.
@@ -56,6 +57,7 @@ type Result struct {
 	Counters map[string]int64 `json:"counters,omitempty"`
 	Progress *ProgressState   `json:"progress,omitempty"`
 	DryRun   bool             `json:"dry_run,omitempty"`
+	Preview  *Preview         `json:"preview,omitempty"` // of a dry run
 	Started  time.Time        `json:"started_at"`
 	Duration time.Duration    `json:"duration"`
 
@@ -100,7 +102,11 @@ func (a *App) Run(ctx context.Context, script string, opts *RunOptions) (*Result
 			out.err = err
 		}
 	}
-	return x.finish(ctx, out)
+	var preview *Preview
+	if x.dry != nil {
+		preview = x.endDryRun(ctx, &out)
+	}
+	return x.finish(ctx, out, preview)
 }
 
 // prepare does all of a run that needs no connection.
@@ -109,15 +115,15 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 	if err != nil {
 		return nil, err
 	}
-	if ro.DryRun && !e.opts.DryRun {
-		return nil, fmt.Errorf("%s: %w", name, ErrNoDryRun)
-	}
 	x := &execution{app: a, entry: e, opts: e.opts, ro: ro, redactor: a.redactor.Clone(), buffer: &logBuffer{}}
 	x.script, x.params = e.fresh()
 	if err := x.fill(ro.Params); err != nil {
 		return nil, err
 	}
 
+	if ro.DryRun {
+		x.dry = newDryRun(a)
+	}
 	id := store.NewID()
 	x.bus = &bus{run: id, script: name, now: time.Now}
 	x.bus.observers = append(append(x.bus.observers, a.cfg.Observers...), ro.Observers...)
@@ -181,7 +187,7 @@ func (x *execution) open(ctx context.Context) error {
 	x.started = time.Now()
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		ref, err := a.source.Acquire(gctx)
+		ref, err := x.source().Acquire(gctx)
 		x.ref = ref
 		return err
 	})
@@ -191,6 +197,13 @@ func (x *execution) open(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		x.abandon(ctx, err)
 		return err
+	}
+	if x.dry != nil {
+		if err := x.dry.begin(ctx, x.ref, x.opts.DryRun); err != nil {
+			x.abandon(ctx, err)
+			return err
+		}
+		x.run.preview = x.dry.session
 	}
 	x.run.ref = x.ref
 	a.monitor.watch(x.run.id)
@@ -246,7 +259,7 @@ func (x *execution) newRun() store.NewRun {
 }
 
 // finish records the outcome and makes the result.
-func (x *execution) finish(caller context.Context, out outcome) (*Result, error) {
+func (x *execution) finish(caller context.Context, out outcome, preview *Preview) (*Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), x.app.cfg.LeaseTTL)
 	defer cancel()
 	progress := x.run.progress.finish()
@@ -254,7 +267,7 @@ func (x *execution) finish(caller context.Context, out outcome) (*Result, error)
 	result := &Result{
 		Run: x.run.id, Script: x.entry.name, State: stateOf(out.err), Value: out.value,
 		Failure: failureOf(out.err), Findings: x.findings.All(), Counters: x.run.countersCopy(),
-		DryRun: x.ro.DryRun, Started: x.started.UTC(), Duration: time.Since(x.started), Stopped: out.late == nil,
+		DryRun: x.ro.DryRun, Preview: preview, Started: x.started.UTC(), Duration: time.Since(x.started), Stopped: out.late == nil,
 	}
 	if progress.Done != 0 || progress.Total != 0 {
 		result.Progress = &progress

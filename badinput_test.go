@@ -66,9 +66,6 @@ func TestWrongParametersRunNothing(t *testing.T) {
 	if _, err := app.Run(t.Context(), "strickt", nil); !errors.As(err, &unknown) || unknown.Suggestion != "strict" {
 		t.Errorf("error %v, want a suggestion", err)
 	}
-	if _, err := app.Run(t.Context(), "strict", &rikki.RunOptions{DryRun: true}); !errors.Is(err, rikki.ErrNoDryRun) {
-		t.Errorf("error %v, want the dry run refused", err)
-	}
 }
 
 func TestParallelRunsShareNoParameters(t *testing.T) {

@@ -31,9 +31,9 @@ var (
 	// is turned off.
 	ErrNoHistory = errors.New("rikki: the run history is turned off")
 
-	// ErrNoDryRun is returned for a dry run of a script that doesn't declare
-	// [Options.DryRun].
-	ErrNoDryRun = errors.New("rikki: the script has no dry run")
+	// ErrNotPreviewable ends a dry run at an operation that can't be undone. It
+	// was not sent to the server.
+	ErrNotPreviewable = errors.New("rikki: the dry run can't go on")
 
 	// ErrNestedTx is returned by [Run.Tx] within another transaction: MongoDB
 	// has no nested ones. Pass the context of the outer one on instead.

@@ -28,6 +28,7 @@ type execution struct {
 	bus      *bus
 	buffer   *logBuffer
 	recorder *recorder
+	dry      *dryRun // nil unless this is a dry run
 	ref      *conn.Ref
 	run      *Run
 	findings Findings
@@ -54,6 +55,7 @@ func (x *execution) perform(caller context.Context) outcome {
 	defer undo()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	ctx = x.bind(ctx, cancel)
 
 	done := make(chan outcome, 1)
 	go func() {
@@ -77,6 +79,24 @@ func (x *execution) perform(caller context.Context) outcome {
 	case <-caller.Done():
 		return x.drain(ctx, cancel, stopReason(caller), done, timeout)
 	}
+}
+
+// source is where the script's connection comes from.
+func (x *execution) source() *conn.Source {
+	if x.dry != nil {
+		return x.dry.source
+	}
+	return x.app.source
+}
+
+// bind puts a dry run's transaction into the script's context, and lets the
+// fence end it.
+func (x *execution) bind(ctx context.Context, cancel context.CancelCauseFunc) context.Context {
+	if x.dry == nil {
+		return ctx
+	}
+	x.dry.fence.stopWith(cancel)
+	return x.dry.bind(ctx)
 }
 
 // drain asks the script to stop and gives it the time that it wanted for that.
@@ -119,6 +139,9 @@ func (x *execution) halt(ctx context.Context, cancel context.CancelCauseFunc, re
 }
 
 func (x *execution) kill(ctx context.Context, sessions []bson.Binary) {
+	if x.dry != nil {
+		return // everything is undone at the end
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
 	defer cancel()
 	if err := killSessions(ctx, x.ref.Client(), sessions); err != nil {
@@ -174,6 +197,7 @@ func (x *execution) cleanup(caller context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(withRun(context.WithoutCancel(caller), x.run.id), x.opts.CleanupTimeout)
 	defer cancel()
+	ctx = x.bind(ctx, nil)
 	done := make(chan error, 1)
 	go func() {
 		var err error

@@ -23,6 +23,7 @@ type Run struct {
 	progress *Progress
 	stopping chan struct{}
 	monitor  *monitor
+	preview  *mongo.Session // the transaction of a dry run, or nil
 
 	mu       sync.Mutex
 	counters map[string]int64
@@ -37,8 +38,8 @@ func (r *Run) Script() string { return r.script }
 // Attempt is 1 for the first try.
 func (r *Run) Attempt() int { return r.attempt }
 
-// DryRun tells whether the script must only say what it would do. A script
-// that honours it declares [Options.DryRun].
+// DryRun tells whether the run is a dry run. A script that then only says what
+// it would do declares [Options.DryRun]; others need not look at it.
 func (r *Run) DryRun() bool { return r.dryRun }
 
 // Client is the shared client. It must not be disconnected. Operations must

@@ -95,8 +95,9 @@ type Options struct {
 	// [*AlreadyRunningError].
 	Concurrency int
 
-	// DryRun says that the script honours [Run.DryRun] and changes nothing
-	// then. A dry run of a script that doesn't say so is refused.
+	// DryRun says that the script honours [Run.DryRun] by itself. Its dry run
+	// then runs as it is, and every write is refused. Without it, a dry run
+	// executes the script in a transaction that is aborted at the end.
 	DryRun bool
 }
 

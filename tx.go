@@ -40,7 +40,10 @@ const (
 //
 // A standalone server has no transactions; the error says so.
 func (r *Run) Tx(ctx context.Context, fn func(ctx context.Context) error) error {
-	if mongo.SessionFromContext(ctx) != nil {
+	switch outer := mongo.SessionFromContext(ctx); {
+	case outer != nil && outer == r.preview:
+		return fn(ctx) // a dry run is one transaction already
+	case outer != nil:
 		return ErrNestedTx
 	}
 	session, err := r.Client().StartSession()

@@ -100,7 +100,7 @@ func exitOf(err error) int {
 
 func isUsage(err error) bool {
 	return is[*params.Error](err) || is[*rikki.UnknownScriptError](err) || is[*rikki.AmbiguousError](err) ||
-		errors.Is(err, rikki.ErrNoDryRun) || errors.Is(err, rikki.ErrNotFound)
+		errors.Is(err, rikki.ErrNotFound)
 }
 
 func isUnreachable(err error) bool {

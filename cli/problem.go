@@ -82,13 +82,10 @@ func (p *program) words(err error, code int) term.Problem {
 		return term.Problem{What: ambiguous.Error(), Fix: "give more of the ID"}
 	case errors.As(err, &unknown):
 		return p.unknownScriptWords(unknown)
-	case errors.Is(err, rikki.ErrNoDryRun):
-		return term.Problem{
-			What: plain(err), Why: "it doesn't say that it changes nothing in a dry run",
-			Fix: "honour run.DryRun() in the script and set Options.DryRun",
-		}
 	case errors.Is(err, rikki.ErrNotFound):
 		return term.Problem{What: plain(err), Fix: "see " + p.call("runs", "list") + " for what there is"}
+	case errors.Is(err, rikki.ErrNoHistory):
+		return term.Problem{What: plain(err), Why: "this program's Config says NoHistory", Fix: "there is nothing to look at; see " + p.call("list")}
 	case errors.Is(err, term.ErrNoInput):
 		return term.Problem{What: plain(err), Fix: "answer on a terminal, or say --yes"}
 	}
@@ -154,16 +151,14 @@ func plain(err error) string {
 
 // reason is the innermost part of a file error: the file's name is said already.
 func reason(err error) string {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err.Error()
 	}
 	return err.Error()
 }
 
 func stackOf(err error) string {
-	var panicked *rikki.PanicError
-	if errors.As(err, &panicked) {
+	if panicked, ok := errors.AsType[*rikki.PanicError](err); ok {
 		return panicked.Stack
 	}
 	return string(debug.Stack())

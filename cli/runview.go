@@ -128,6 +128,9 @@ func (v *runView) tell(result *rikki.Result, err error) error {
 
 func (v *runView) tellPeople(result *rikki.Result, err error, code int) error {
 	p := v.p
+	if err := p.printPreview(result); err != nil {
+		return err
+	}
 	if result.State == rikki.Failed {
 		problem := term.Problem{What: outcome(result), Why: plain(err), Fix: v.fix(result, err), Code: code}
 		if p.flags.Debug {
@@ -177,6 +180,8 @@ func (v *runView) fix(result *rikki.Result, err error) string {
 	switch {
 	case errors.As(err, &invalid):
 		fix = "nothing was changed; correct what was found, and run it again"
+	case errors.Is(err, rikki.ErrNotPreviewable):
+		fix = "nothing was changed; to preview it, honour run.DryRun() in the script and declare Options.DryRun"
 	case errors.Is(err, rikki.ErrTimeout):
 		fix = "give it longer: --timeout=DURATION, or Timeout in the script's Options"
 	case errors.As(err, &panicked):
