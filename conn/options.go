@@ -63,6 +63,11 @@ func (s *Source) applyConfig(o *options.ClientOptions) {
 	}
 	o.SetServerSelectionTimeout(pick(c.ServerSelectionTimeout, o.ServerSelectionTimeout, DefaultServerSelectionTimeout))
 	o.SetHeartbeatInterval(pick(c.HeartbeatInterval, o.HeartbeatInterval, DefaultHeartbeatInterval))
+	if o.ServerMonitoringMode == nil {
+		// Streaming would hold two connections more per server for the sake of hearing of a failover without asking.
+		// An operation that meets one looks at once, and otherwise the heartbeat does.
+		o.SetServerMonitoringMode("poll")
+	}
 	o.SetConnectTimeout(pick(0, o.ConnectTimeout, DefaultConnectTimeout))
 	if c.Timeout >= 0 {
 		o.SetTimeout(pick(c.Timeout, o.Timeout, DefaultTimeout))
