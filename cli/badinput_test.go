@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rikki-go/rikki"
@@ -31,7 +32,7 @@ func testProgram(vars map[string]string, scripts ...rikki.Script) (p *program, o
 }
 
 // unreachable is where nobody listens, with a password to be kept.
-var unreachable = map[string]string{"MONGODB_URI": "mongodb://bob:geheim@127.0.0.1:1/shop"} //nolint:gosec // made up
+var unreachable = map[string]string{"MONGODB_URI": "mongodb://bob:geheim@127.0.0.1:1/shop"}
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
@@ -131,6 +132,22 @@ func TestInterruptedBeforeItBegan(t *testing.T) {
 	p, _, errs := testProgram(unreachable, &copyUsers{})
 	if code := p.main(ctx, []string{"run", "copy-users"}); code != ExitSIGINT {
 		t.Errorf("exit code %d, want %d; %s", code, ExitSIGINT, errs)
+	}
+}
+
+type brokenPipe struct{}
+
+func (brokenPipe) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+func TestAReaderThatGoesAwayIsNoError(t *testing.T) {
+	t.Parallel()
+	p, _, errs := testProgram(nil, &copyUsers{})
+	p.std.Out = brokenPipe{}
+	if code := p.main(t.Context(), []string{"list", "--offline"}); code != exitBrokenPipe {
+		t.Errorf("exit code %d, want %d", code, exitBrokenPipe)
+	}
+	if errs.Len() > 0 {
+		t.Errorf("it complains: %s", errs)
 	}
 }
 

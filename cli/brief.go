@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"strings"
+	"sync/atomic"
 
 	"github.com/rikki-go/rikki/internal/term"
 )
@@ -34,6 +36,40 @@ func (b briefly) Handle(ctx context.Context, record slog.Record) error {
 		return nil
 	}
 	return b.Handler.Handle(ctx, record)
+}
+
+// afterwards holds the connection's complaints back until it has been there once: a connect that fails ends the
+// command, with an error that says the same and more.
+type afterwards struct {
+	slog.Handler
+	connected *atomic.Bool
+}
+
+// WithAttrs implements [slog.Handler].
+func (a afterwards) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return afterwards{a.Handler.WithAttrs(attrs), a.connected}
+}
+
+// WithGroup implements [slog.Handler].
+func (a afterwards) WithGroup(name string) slog.Handler {
+	return afterwards{a.Handler.WithGroup(name), a.connected}
+}
+
+// Handle implements [slog.Handler].
+func (a afterwards) Handle(ctx context.Context, record slog.Record) error {
+	if record.Level == slog.LevelWarn && strings.HasPrefix(record.Message, "MongoDB: ") && !a.connected.Load() {
+		return nil
+	}
+	return a.Handler.Handle(ctx, record)
+}
+
+// connLog shows the records of the connection.
+func (p *program) connLog(connected *atomic.Bool) *slog.Logger {
+	handler := p.term.Handler(p.flags.connLevel())
+	if p.flags.Verbose || p.flags.Debug {
+		return slog.New(handler)
+	}
+	return slog.New(afterwards{handler, connected})
 }
 
 // runLog shows the records of runs.

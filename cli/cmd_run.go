@@ -129,13 +129,17 @@ func (p *program) scriptOf(app *rikki.App, args []string) string {
 }
 
 func (p *program) noScript(name string, err error) error {
-	if name != "" || len(p.app.Scripts) == 0 {
+	if name != "" {
 		return err
 	}
-	return &problemError{
-		What: "run needs the name of a script", Code: ExitUsage,
-		Fix: "one of " + strings.Join(p.plainScriptNames(), ", ") + ", as " + p.call("list") + " shows", Err: err,
+	problem := &problemError{What: "run needs the name of a script", Code: ExitUsage, Err: err}
+	if names := p.plainScriptNames(); len(names) > 0 {
+		problem.Fix = "one of " + strings.Join(names, ", ") + ", as " + p.call("list") + " shows"
+	} else {
+		problem.Why = "this program has no scripts"
+		problem.Fix = "make one: " + p.call("new", "script", "NAME")
 	}
+	return problem
 }
 
 // extraWords refuses words that no flag and no argument takes.
@@ -192,7 +196,11 @@ func (p *program) run(ctx context.Context, j job) error {
 
 // perform seeds an embedded database and runs the script there.
 func (p *program) perform(ctx context.Context, s *session, j job, view *runView) (*rikki.Result, error) {
-	defer s.announce()()
+	patience := lateAfter
+	if term.IsTerminal(p.std.Err) {
+		patience = 0 // who runs a script by hand wants to see where, before it changes anything
+	}
+	defer s.announce(patience)()
 	if err := s.seed(ctx); err != nil {
 		return nil, err
 	}

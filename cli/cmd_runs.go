@@ -104,7 +104,7 @@ func newRunsShowCommand(p *program) *cobra.Command {
 		return p.with(ctx, func(s *session) error {
 			record, err := s.runs.Record(ctx, args[0])
 			if err != nil {
-				return s.noRun(ctx, args[0], err)
+				return s.noRun(args[0], err)
 			}
 			return s.showRun(record)
 		})
@@ -132,7 +132,7 @@ func (s *session) showRun(record rikki.Record) error {
 }
 
 // noRun explains why a run can't be had.
-func (s *session) noRun(ctx context.Context, id string, err error) error {
+func (s *session) noRun(id string, err error) error {
 	if code := exitOf(err); code != ExitUsage {
 		return err
 	}

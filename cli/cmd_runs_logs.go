@@ -35,7 +35,7 @@ func newRunsLogsCommand(p *program) *cobra.Command {
 		return p.with(ctx, func(s *session) error {
 			record, err := s.runs.Record(ctx, args[0])
 			if err != nil {
-				return s.noRun(ctx, args[0], err)
+				return s.noRun(args[0], err)
 			}
 			return s.printLogs(ctx, record, *flags)
 		})

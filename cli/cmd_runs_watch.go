@@ -21,7 +21,7 @@ func newRunsWatchCommand(p *program) *cobra.Command {
 		return p.with(ctx, func(s *session) error {
 			record, err := s.runs.Record(ctx, args[0])
 			if err != nil {
-				return s.noRun(ctx, args[0], err)
+				return s.noRun(args[0], err)
 			}
 			if record, err = s.watch(ctx, record); err != nil {
 				return err

@@ -16,9 +16,6 @@ const completionBudget = 300 * time.Millisecond
 // candidates answers the shell: values after --flag=, flags after a dash, arguments otherwise. Whatever goes wrong,
 // it offers nothing and says nothing.
 func (p *program) candidates(ctx context.Context, c *command, args []string, word string) ([]string, cobra.ShellCompDirective) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	ctx, cancel := context.WithTimeout(ctx, completionBudget)
 	defer cancel()
 	const nothingElse = cobra.ShellCompDirectiveNoFileComp

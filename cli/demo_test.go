@@ -51,13 +51,13 @@ func pocket() {
 // coded runs a command, passes signals on to it, and prints its exit code. After -TERM it passes them on as SIGTERM,
 // which testscript can't send.
 func coded() {
-	var as os.Signal = os.Interrupt
+	as := os.Interrupt
 	if os.Args[1] == "-TERM" {
 		as, os.Args = syscall.SIGTERM, os.Args[1:]
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt)
-	cmd := exec.Command(os.Args[1], os.Args[2:]...) //nolint:gosec,noctx // a test's own command, ended by signals
+	cmd := exec.Command(os.Args[1], os.Args[2:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	if err := cmd.Start(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

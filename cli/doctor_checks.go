@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/embedded"
 	"github.com/rikki-go/rikki/internal/term"
 )
@@ -49,7 +50,7 @@ func (p *program) mongoChecks(ctx context.Context) []check {
 	if err != nil {
 		return []check{p.failed("mongodb", err)}
 	}
-	quiet := s.announce()
+	quiet := s.announce(lateAfter)
 	checks := s.serverChecks(ctx)
 	quiet()
 	if err := s.close(ctx); err != nil {
@@ -184,6 +185,9 @@ func (p *program) failed(name string, err error) check {
 	text := words.What
 	if words.Why != "" {
 		text += "\n" + words.Why
+	}
+	if connect, ok := errors.AsType[*conn.Error](err); ok {
+		words.Fix = connect.Fix // without the advice to ask the doctor
 	}
 	return check{name, statusFailed, text, words.Fix}
 }

@@ -71,7 +71,7 @@ func given(path string, layers []params.Layer) bool {
 
 // main executes a command line of many commands.
 func (p *program) main(ctx context.Context, args []string) int {
-	root := newRootCommand(p)
+	root := newRootCommand(p) //nolint:contextcheck // cobra hands the context on
 	if !strings.HasPrefix(first(args), cobra.ShellCompRequestCmd) {
 		args = p.arrange(root, args)
 	}
@@ -85,7 +85,7 @@ func (p *program) mainScript(ctx context.Context, args []string) int {
 	if n := len(p.app.Scripts); n != 1 {
 		return p.end(problemf(ExitUsage, "a program of one script has exactly one, not %d", n))
 	}
-	cmd := newRunCommand(p)
+	cmd := newRunCommand(p) //nolint:contextcheck // cobra hands the context on
 	cmd.SetArgs(args)
 	// Without these cobra would take a first word for the name of a sub-command.
 	cmd.CompletionOptions.DisableDefaultCmd = true
@@ -137,13 +137,10 @@ func (p *program) call(words ...string) string {
 
 // invocation is what people type to run this program. For a program that `go run` made, its file name leads nowhere.
 func (p *program) invocation() string {
-	if p.app.Name == "" || p.env.self == "" || !madeByGoRun(p.env.self) {
-		if madeByGoRun(p.env.self) {
-			return goRunCommand(p.name)
-		}
-		return p.name
+	if madeByGoRun(p.env.self) {
+		return goRunCommand(p.name)
 	}
-	return goRunCommand(p.name)
+	return p.name
 }
 
 func first(args []string) string {

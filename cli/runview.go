@@ -50,6 +50,7 @@ func (v *runView) Observe(event rikki.Event) {
 	switch {
 	case event.Type == rikki.EventState && event.State == rikki.Running:
 		v.run = event.Run
+		v.session.connected.Store(true)
 		v.timer = time.AfterFunc(silentFor, func() {
 			v.mu.Lock()
 			defer v.mu.Unlock()

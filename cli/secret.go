@@ -58,8 +58,8 @@ func (p *program) askSecret(ctx context.Context, question string) (string, error
 	}
 	restore := func() {}
 	if f, ok := p.std.In.(*os.File); ok {
-		if state, err := xterm.GetState(int(f.Fd())); err == nil { //nolint:gosec // a file descriptor fits
-			restore = func() { _ = xterm.Restore(int(f.Fd()), state) } //nolint:gosec // likewise; nothing better can be done
+		if state, err := xterm.GetState(int(f.Fd())); err == nil {
+			restore = func() { _ = xterm.Restore(int(f.Fd()), state) } // nothing better can be done
 		}
 	}
 	answers := make(chan answer, 1)

@@ -3,10 +3,11 @@ package cli
 import (
 	"context"
 	"errors"
-	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/embedded"
 	"github.com/rikki-go/rikki/params"
 )
@@ -24,6 +25,8 @@ type session struct {
 	target target
 	server *embedded.Server
 	runs   *rikki.App
+
+	connected atomic.Bool // there has been a connection
 }
 
 // offline returns the app for questions that need no connection.
@@ -92,7 +95,7 @@ func (p *program) open(ctx context.Context, change func(*rikki.Config)) (*sessio
 		}
 		s.target.uri, s.target.origin = s.server.URI(), "embedded"
 	}
-	cfg := p.config(s.target)
+	cfg := s.config()
 	if change != nil {
 		change(&cfg)
 	}
@@ -103,7 +106,8 @@ func (p *program) open(ctx context.Context, change func(*rikki.Config)) (*sessio
 }
 
 // config completes the app's own configuration.
-func (p *program) config(to target) rikki.Config {
+func (s *session) config() rikki.Config {
+	p, to := s.p, s.target
 	cfg := p.app.Config
 	cfg.Conn.URI, cfg.Conn.Origin = to.uri, to.origin
 	cfg.Conn.Getenv = func(string) string { return "" } // the target is the whole truth
@@ -121,7 +125,7 @@ func (p *program) config(to target) rikki.Config {
 		cfg.Log = p.runLog()
 	}
 	if cfg.Conn.Log == nil {
-		cfg.Conn.Log = slog.New(p.term.Handler(p.flags.connLevel()))
+		cfg.Conn.Log = p.connLog(&s.connected)
 	}
 	return cfg
 }
@@ -146,7 +150,7 @@ func (p *program) with(ctx context.Context, fn func(s *session) error) error {
 	if err != nil {
 		return causeOf(ctx, err)
 	}
-	quiet := s.announce()
+	quiet := s.announce(lateAfter)
 	err = causeOf(ctx, fn(s))
 	quiet()
 	if closeErr := s.close(ctx); closeErr != nil {
@@ -155,14 +159,19 @@ func (p *program) with(ctx context.Context, fn func(s *session) error) error {
 	return err
 }
 
-// announce says where it connects to, once that takes long. Call the result when it has connected.
-func (s *session) announce() (stop func()) {
+// announce says where it connects to: after a while that this takes, or at once. Call the result when it has connected.
+func (s *session) announce(after time.Duration) (stop func()) {
 	if s.server != nil {
+		return func() {} // that has been told
+	}
+	tell := func() { s.p.term.Note("Connecting to %s (from %s)", s.runs.Conn().URI(), s.target.origin) }
+	if after == 0 {
+		tell()
 		return func() {}
 	}
-	timer := time.AfterFunc(lateAfter, func() {
-		if state := s.runs.Conn().Status(); state.State != "connected" {
-			s.p.term.Note("connecting to %s …", s.runs.Conn().URI())
+	timer := time.AfterFunc(after, func() {
+		if s.runs.Conn().Status().State != conn.Connected {
+			tell()
 		}
 	})
 	return func() { timer.Stop() }
