@@ -129,7 +129,7 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 	x.bus.observers = append(append(x.bus.observers, a.cfg.Observers...), ro.Observers...)
 	x.run = &Run{
 		id: id, script: name, attempt: 1, dryRun: ro.DryRun,
-		progress: newProgress(time.Now, func(p ProgressState) { x.bus.publish(Event{Type: EventProgress, Progress: &p}) }),
+		progress: newProgress(time.Now, x.redactor.Text, func(p ProgressState) { x.bus.publish(Event{Type: EventProgress, Progress: &p}) }),
 		stopping: make(chan struct{}),
 		monitor:  a.monitor,
 	}
@@ -265,7 +265,7 @@ func (x *execution) finish(caller context.Context, out outcome, preview *Preview
 	progress := x.run.progress.finish()
 	out.err = x.redactor.Error(out.err)
 	result := &Result{
-		Run: x.run.id, Script: x.entry.name, State: stateOf(out.err), Value: out.value,
+		Run: x.run.id, Script: x.entry.name, State: stateOf(out.err), Value: x.masked(out.value),
 		Failure: failureOf(out.err), Findings: x.findings.All(), Counters: x.run.countersCopy(),
 		DryRun: x.ro.DryRun, Preview: preview, Started: x.started.UTC(), Duration: time.Since(x.started), Stopped: out.late == nil,
 	}
@@ -284,6 +284,18 @@ func (x *execution) finish(caller context.Context, out outcome, preview *Preview
 	x.bus.publish(Event{Type: EventState, State: result.State})
 	x.bus.publish(Event{Type: EventResult, Result: result})
 	return result, out.err
+}
+
+// masked returns a result as it is, unless its JSON has a secret of this run.
+func (x *execution) masked(value any) any {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return value // record says so
+	}
+	if safe := x.redactor.Text(string(data)); safe != string(data) && json.Valid([]byte(safe)) {
+		return json.RawMessage(safe)
+	}
+	return value
 }
 
 func (x *execution) record(ctx context.Context, result *Result, progress ProgressState) error {

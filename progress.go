@@ -10,6 +10,7 @@ import (
 // times a second, the history about once a second.
 type Progress struct {
 	now     func() time.Time
+	redact  func(string) string
 	publish func(ProgressState)
 
 	mu        sync.Mutex
@@ -43,14 +44,21 @@ const (
 	rateWeight       = 0.3                    // of a new sample in the average
 )
 
-func newProgress(now func() time.Time, publish func(ProgressState)) *Progress {
+func newProgress(now func() time.Time, redact func(string) string, publish func(ProgressState)) *Progress {
 	start := now()
-	return &Progress{now: now, publish: publish, started: start, markAt: start}
+	return &Progress{now: now, redact: redact, publish: publish, started: start, markAt: start}
 }
 
 // SetTotal says how much there is to do. Without it, or with zero, progress is
 // shown without a percentage.
 func (p *Progress) SetTotal(n int64) { p.update(func() { p.total = max(n, 0) }) }
+
+// restore begins where an earlier attempt was. Its rate isn't this one's.
+func (p *Progress) restore(done, total int64, message string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done, p.total, p.message, p.markDone, p.changed = done, total, message, done, true
+}
 
 // Add says that n more units are done.
 func (p *Progress) Add(n int64) { p.update(func() { p.done += n }) }
@@ -59,7 +67,10 @@ func (p *Progress) Add(n int64) { p.update(func() { p.done += n }) }
 func (p *Progress) Set(n int64) { p.update(func() { p.done = n }) }
 
 // SetMessage says in a few words what the script is at.
-func (p *Progress) SetMessage(message string) { p.update(func() { p.message = message }) }
+func (p *Progress) SetMessage(message string) {
+	message = p.redact(message)
+	p.update(func() { p.message = message })
+}
 
 // State returns how far the run is.
 func (p *Progress) State() ProgressState {
