@@ -21,8 +21,8 @@ func (p *Plan) Due(slot time.Time) time.Time {
 	_, _ = h.Write(strconv.AppendInt([]byte(p.def.Key+"\x00"), slot.UnixMilli(), 10)) // a hash never fails
 	// The high half of the product is the hash scaled to the window, without a remainder's bias. FNV's high bits differ
 	// little between inputs that differ in their last byte, so they are mixed first.
-	share, _ := bits.Mul64(mix(h.Sum64()), uint64(window/time.Millisecond)) //nolint:gosec // not negative
-	return slot.Add(time.Duration(share) * time.Millisecond)                //nolint:gosec // below window
+	share, _ := bits.Mul64(mix(h.Sum64()), uint64(window/time.Millisecond))
+	return slot.Add(time.Duration(share) * time.Millisecond) //nolint:gosec // below window
 }
 
 // mix is the finalizer of SplitMix64.

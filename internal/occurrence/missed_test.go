@@ -202,8 +202,8 @@ func TestJitter(t *testing.T) {
 		p := plan(t, Definition{Key: "k", Cron: "*/10 1-3 * * *", Zone: "Europe/Berlin", Jitter: 30 * time.Hour})
 		var before time.Time
 		for slot := range p.Between(from, from.AddDate(0, 0, 3)) {
-			due, next := p.Due(slot), time.Time{}
-			if next, _ = p.Next(slot); !due.Before(next) || !due.After(before) {
+			due := p.Due(slot)
+			if next, _ := p.Next(slot); !due.Before(next) || !due.After(before) {
 				t.Errorf("slot %v is due at %v, after %v", slot, due, before)
 			}
 			before = due
