@@ -92,8 +92,12 @@ func (p *program) readRun(ctx context.Context, args []string) (job, error) {
 	runErr := run.Fill(&j.flags, parsed.Flags[1], parsed.File[1])
 	j.layers = []params.Layer{parsed.Flags[2], script.Params.FromEnv(p.env.Lookup, envPrefix(name)), parsed.File[2]}
 	err = params.Join(p.extraWords(name, parsed.Rest), argErr, setErr, runErr)
-	if fillErr := p.fillScript(app, &j); err != nil || !p.canAsk(script, fillErr) {
+	fillErr := p.fillScript(app, &j)
+	switch {
+	case err != nil || !onlySecretsMissing(script, fillErr):
 		return j, params.Join(err, fillErr)
+	case !p.term.Interactive():
+		return j, secretsMissing(script, fillErr)
 	}
 	asked, err := p.askSecrets(ctx, &j)
 	if err != nil {

@@ -37,7 +37,8 @@ func newRunsLogsCommand(p *program) *cobra.Command {
 			if err != nil {
 				return s.noRun(args[0], err)
 			}
-			return s.printLogs(ctx, record, *flags)
+			err = s.printLogs(ctx, record, *flags)
+			return s.leave(err, "The run goes on. Its log: "+p.call("runs", "logs", record.ID))
 		})
 	}
 	return p.cobra(c)

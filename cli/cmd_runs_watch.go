@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func newRunsWatchCommand(p *program) *cobra.Command {
 				return s.noRun(args[0], err)
 			}
 			if record, err = s.watch(ctx, record); err != nil {
-				return err
+				return s.leave(err, "The run goes on. Watch it again: "+p.call("runs", "watch", record.ID))
 			}
 			return s.watched(record)
 		})
@@ -57,6 +58,16 @@ func (s *session) watch(ctx context.Context, record rikki.Record) (rikki.Record,
 			return record, err
 		}
 	}
+}
+
+// leave ends a command that somebody has seen enough of: that is no error.
+func (s *session) leave(err error, note string) error {
+	stopped, ok := errors.AsType[*SignalError](err)
+	if !ok {
+		return err
+	}
+	s.p.term.Note("%s", note)
+	return exitError(stopped.exit())
 }
 
 // showNewLogs passes new log records to where those of this program's own runs go.

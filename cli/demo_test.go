@@ -23,7 +23,7 @@ import (
 func demoApp() cli.App {
 	return cli.App{
 		Name: "demo", Description: "demo is a program for tests.", Version: "1.2.3",
-		Scripts: []rikki.Script{&Greet{}, &Hang{}, &Stubborn{}, &Fail{}, &Check{}},
+		Scripts: []rikki.Script{&Greet{}, &Hang{}, &Stubborn{}, &Fail{}, &Check{}, &Vault{}},
 		Config:  rikki.Config{HistoryDatabase: os.Getenv("DEMO_HISTORY"), LeaseTTL: 3 * time.Second, Actor: "tester"},
 	}
 }
@@ -148,6 +148,13 @@ func (*Check) Validate(_ context.Context, _ *rikki.Run, findings *rikki.Findings
 }
 
 func (*Check) Execute(context.Context, *rikki.Run) (any, error) { return "never", nil }
+
+// Vault can't do without a secret.
+type Vault struct {
+	Key params.Secret `required:"true" help:"Key of the vault"`
+}
+
+func (v *Vault) Execute(context.Context, *rikki.Run) (any, error) { return len(v.Key.Reveal()), nil }
 
 func touch(path string) error {
 	if path == "" {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	xterm "golang.org/x/term"
 
@@ -14,10 +15,10 @@ import (
 	"github.com/rikki-go/rikki/params"
 )
 
-// canAsk tells whether nothing is wrong but that secrets are missing, and there is somebody to ask for them.
-func (p *program) canAsk(script rikki.ScriptInfo, err error) bool {
+// onlySecretsMissing tells whether nothing is wrong with the parameters but that secrets are missing.
+func onlySecretsMissing(script rikki.ScriptInfo, err error) bool {
 	invalid, ok := errors.AsType[*params.Error](err)
-	if !ok || !p.term.Interactive() {
+	if !ok {
 		return false
 	}
 	secret := map[string]bool{}
@@ -27,6 +28,22 @@ func (p *program) canAsk(script rikki.ScriptInfo, err error) bool {
 	return !slices.ContainsFunc(invalid.Problems, func(problem params.Problem) bool {
 		return !secret[problem.Field] || problem.Origin != ""
 	})
+}
+
+// secretsMissing names the variables that would have the missing secrets.
+func secretsMissing(script rikki.ScriptInfo, err error) error {
+	invalid, _ := errors.AsType[*params.Error](err)
+	var names []string
+	for _, field := range script.Params.Fields() {
+		missing := slices.ContainsFunc(invalid.Problems, func(p params.Problem) bool { return p.Field == field.Path })
+		if variables := field.EnvNames(envPrefix(script.Name)); missing && len(variables) > 0 {
+			names = append(names, variables[0])
+		}
+	}
+	return &problemError{
+		What: invalid.Error(), Fix: "set " + strings.Join(names, " and ") + " in the environment or in .env",
+		Code: ExitUsage, Err: err,
+	}
 }
 
 // askSecrets asks for the required secrets that no layer has.
