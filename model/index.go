@@ -144,7 +144,8 @@ func (s spec) sameCollation(have spec) bool {
 
 // String writes the index for a diff.
 func (s spec) String() string {
-	out := text(s.Key)
+	var out strings.Builder
+	out.WriteString(text(s.Key))
 	for _, word := range []struct {
 		on   bool
 		text string
@@ -156,10 +157,10 @@ func (s spec) String() string {
 		{s.Collation != nil, " collation " + text(s.Collation)},
 	} {
 		if word.on {
-			out += word.text
+			out.WriteString(word.text)
 		}
 	}
-	return out
+	return out.String()
 }
 
 // text writes a value as relaxed extended JSON, in which 1 and 1.0 differ no more than they do to the server.

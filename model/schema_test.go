@@ -214,7 +214,7 @@ func TestSchemaNamesEveryBadTag(t *testing.T) {
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, field := range strings.Split("A B C D E F G H I J K L M N O", " ") {
+	for field := range strings.SplitSeq("A B C D E F G H I J K L M N O", " ") {
 		if !strings.Contains(err.Error(), "field "+field+": ") {
 			t.Errorf("field %s is not named", field)
 		}

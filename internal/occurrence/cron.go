@@ -194,7 +194,7 @@ func parseFields(fields []field) (*cron.SpecSchedule, error) {
 		return nil, fmt.Errorf("the parser made a %T of it", parsed)
 	}
 	spec.Location = time.UTC // the digits of the clock on the wall; wall.go knows the zone
-	// Either day is enough when both are restricted. The parser takes */2 for restricted, every cron takes it for a star.
+	// Either day is enough when both are restricted. The parser takes */2 for restricted, Vixie cron takes it for a star.
 	spec.DowOrDom = !starred(fields[3].text) && !starred(fields[5].text)
 	return spec, nil
 }
