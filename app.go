@@ -45,6 +45,10 @@ type Config struct {
 	// Observers are told of the events of all runs.
 	Observers []Observer
 
+	// LookupEnv finds the secrets of runs that begin from the history, such as
+	// queued ones. Default: [os.LookupEnv].
+	LookupEnv func(name string) (value string, ok bool)
+
 	// Actor says who starts runs. Default: the environment variable
 	// RIKKI_ACTOR, else the user of the operating system.
 	Actor string

@@ -42,8 +42,22 @@ type RunOptions struct {
 	// Actor replaces [Config.Actor].
 	Actor string
 
+	// Parent is the run that this one repeats or belongs to.
+	Parent string
+
+	// Priority and NotBefore are for [App.Enqueue]: of the runs that are due,
+	// the one with the greatest priority is next.
+	Priority  int
+	NotBefore time.Time
+
+	// Force makes [App.Continue] accept a program or parameters that are not
+	// those that the run began with.
+	Force bool
+
 	// Observers are told of this run's events.
 	Observers []Observer
+
+	hold *hold // of a run that goes on; nil for a new one
 }
 
 // Result is how a run ended.
@@ -51,7 +65,7 @@ type Result struct {
 	Run      string           `json:"run"`
 	Script   string           `json:"script"`
 	State    State            `json:"state"`
-	Value    any              `json:"result,omitempty"` // what Execute returned
+	Value    any              `json:"result,omitempty"` // what Execute returned; masked JSON if that has a secret
 	Failure  *Failure         `json:"error,omitempty"`
 	Findings []Finding        `json:"findings,omitempty"`
 	Counters map[string]int64 `json:"counters,omitempty"`
@@ -91,10 +105,18 @@ func (a *App) Run(ctx context.Context, script string, opts *RunOptions) (*Result
 		return nil, err
 	}
 	defer a.runs.Done()
+	return x.do(ctx)
+}
+
+// do runs what was prepared, from open to close.
+func (x *execution) do(ctx context.Context) (*Result, error) {
 	if err := x.open(ctx); err != nil {
 		return nil, x.redactor.Error(err)
 	}
-	out := x.perform(ctx)
+	steered, release := x.run.steering.context(ctx)
+	out := x.perform(steered)
+	release()
+	out.err = x.judgePause(out.err)
 	defer func() { x.close(ctx, out.late) }()
 	if err := x.cleanup(ctx); err != nil {
 		x.log.Error("cleanup failed", "error", err)
@@ -124,13 +146,17 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 	if ro.DryRun {
 		x.dry = newDryRun(a)
 	}
-	id := store.NewID()
+	id, attempt := store.NewID(), 1
+	if ro.hold != nil {
+		id, attempt = ro.hold.run.ID, ro.hold.run.Attempt
+	}
 	x.bus = &bus{run: id, script: name, now: time.Now}
 	x.bus.observers = append(append(x.bus.observers, a.cfg.Observers...), ro.Observers...)
 	x.run = &Run{
-		id: id, script: name, attempt: 1, dryRun: ro.DryRun,
+		id: id, script: name, attempt: attempt, dryRun: ro.DryRun,
 		progress: newProgress(time.Now, x.redactor.Text, func(p ProgressState) { x.bus.publish(Event{Type: EventProgress, Progress: &p}) }),
 		stopping: make(chan struct{}),
+		steering: &steering{},
 		monitor:  a.monitor,
 	}
 	own := a.cfg.Log.Handler().WithAttrs([]slog.Attr{slog.String(keyRun, id), slog.String(keyScript, name)})
@@ -138,7 +164,10 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 	x.run.log = x.log
 	x.recorder = &recorder{
 		ttl: a.cfg.LeaseTTL, buffer: x.buffer, progress: x.run.progress, counters: x.run.countersCopy, log: x.log,
+		heed: x.run.steering.heed,
 	}
+	x.run.place = &place{recorder: x.recorder}
+	x.restore()
 	return x, nil
 }
 
@@ -214,6 +243,9 @@ func (x *execution) open(ctx context.Context) error {
 // beginRecord begins the record; an account that may not write to Rikki's
 // database is no reason not to run.
 func (x *execution) beginRecord(ctx context.Context) error {
+	if h := x.ro.hold; h != nil {
+		return x.recorder.adopt(ctx, h)
+	}
 	err := x.recorder.begin(ctx, x.app.history, x.newRun())
 	switch {
 	case err == nil:
@@ -233,7 +265,7 @@ func (x *execution) abandon(ctx context.Context, err error) {
 	defer cancel()
 	if x.recorder.on() {
 		_, _ = x.recorder.finish(ctx, store.Finish{ // the error of open is what the caller gets
-			State: Failed, Error: &store.RunError{Kind: "connection", Message: x.redactor.Text(err.Error())},
+			State: x.unbegun(), Error: &store.RunError{Kind: "connection", Message: x.redactor.Text(err.Error())},
 		})
 		x.recorder.end(ctx)
 	}
@@ -244,17 +276,15 @@ func (x *execution) abandon(ctx context.Context, err error) {
 
 func (x *execution) newRun() store.NewRun {
 	a := x.app
-	source, version := buildSource()
+	_, version := buildSource()
 	return store.NewRun{
 		ID: x.run.id, Script: x.entry.name, Concurrency: x.opts.Concurrency,
 		TTL: a.cfg.LeaseTTL, Owner: a.owner,
 		Actor: cmp.Or(x.ro.Actor, a.cfg.Actor), Trigger: cmp.Or(x.ro.Trigger, "api"),
-		Source: store.Source{
-			Module: source.Module, Version: source.Version, Revision: source.Revision, Modified: source.Modified,
-		},
+		Source:       storedSource(),
 		RikkiVersion: version, Database: a.source.Database(), DryRun: x.ro.DryRun,
 		Attempt: x.run.attempt, Timeout: max(x.timeout(), 0),
-		Params: x.entry.spec.Masked(x.params),
+		Params: x.entry.spec.Masked(x.params), Input: x.keptInput(), Resumable: x.opts.Resumable, Parent: x.ro.Parent,
 	}
 }
 
@@ -280,6 +310,7 @@ func (x *execution) finish(caller context.Context, out outcome, preview *Preview
 				result.State, result.Failure = stateOf(out.err), failureOf(out.err)
 			}
 		}
+		out.err = x.lastWord(result, out.err)
 	}
 	x.bus.publish(Event{Type: EventState, State: result.State})
 	x.bus.publish(Event{Type: EventResult, Result: result})
@@ -313,8 +344,11 @@ func (x *execution) record(ctx context.Context, result *Result, progress Progres
 	if f := result.Failure; f != nil {
 		end.Error = &store.RunError{Kind: f.Kind, Message: f.Message, Stack: x.redactor.Text(f.Stack)}
 	}
-	_, err = x.recorder.finish(ctx, end)
+	run, err := x.recorder.finish(ctx, end)
 	result.Recorded = err == nil
+	if err == nil {
+		result.State = run.State // somebody may have asked for another one meanwhile
+	}
 	return err
 }
 
@@ -345,42 +379,4 @@ func (x *execution) linger(ctx context.Context, late <-chan outcome) {
 	defer cancel()
 	x.recorder.release(ctx)
 	x.recorder.end(ctx)
-}
-
-// stateOf maps how the hooks ended to the state of the run.
-func stateOf(err error) State {
-	switch {
-	case err == nil:
-		return Succeeded
-	case errors.Is(err, ErrInterrupted), errors.Is(err, ErrLeaseLost):
-		return Interrupted
-	case errors.Is(err, ErrCancelled):
-		return Cancelled
-	default:
-		return Failed
-	}
-}
-
-func failureOf(err error) *Failure {
-	if err == nil {
-		return nil
-	}
-	failure := &Failure{Kind: "error", Message: err.Error()}
-	var panicked *PanicError
-	var invalid *ValidationError
-	switch {
-	case errors.As(err, &panicked):
-		failure.Kind, failure.Stack = "panic", panicked.Stack
-	case errors.As(err, &invalid):
-		failure.Kind = "validation"
-	case errors.Is(err, ErrTimeout):
-		failure.Kind = "timeout"
-	case errors.Is(err, ErrLeaseLost):
-		failure.Kind = "lease"
-	case errors.Is(err, ErrInterrupted):
-		failure.Kind = "interrupted"
-	case errors.Is(err, ErrCancelled):
-		failure.Kind = "cancelled"
-	}
-	return failure
 }

@@ -20,6 +20,18 @@ var (
 	// ErrCancelled ends a run whose caller cancelled its context.
 	ErrCancelled = errors.New("rikki: cancelled")
 
+	// ErrPaused ends a run that was asked to pause. [Run.Checkpoint] returns it,
+	// and the script returns it as it is.
+	ErrPaused = errors.New("rikki: paused")
+
+	// ErrSourceChanged is returned when a run can't go on because the program
+	// or the parameters are not those that it began with; see
+	// [ControlOptions.Force].
+	ErrSourceChanged = errors.New("rikki: the run began with another version")
+
+	// ErrState is returned when a run's state doesn't allow what was asked.
+	ErrState = errors.New("rikki: not in this state")
+
 	// ErrLeaseLost ends a run that could not renew its lease in time, so that
 	// somebody else may own it by now.
 	ErrLeaseLost = errors.New("rikki: the run's lease was lost")

@@ -101,13 +101,16 @@ func (x *execution) bind(ctx context.Context, cancel context.CancelCauseFunc) co
 
 // drain asks the script to stop and gives it the time that it wanted for that.
 func (x *execution) drain(ctx context.Context, cancel context.CancelCauseFunc, reason error, done <-chan outcome, timeout *time.Timer) outcome {
-	x.log.Info("stopping", "reason", reason.Error(), "drain", x.opts.Drain.String())
+	x.log.Info("stopping", "reason", reason.Error(), "drain", x.drainTime().String())
+	x.run.steering.ask(reason)
 	close(x.run.stopping)
-	drained := time.NewTimer(x.opts.Drain)
+	drained := time.NewTimer(x.drainTime())
 	defer drained.Stop()
 	select {
 	case out := <-done:
-		out.err = stopError(reason, out.err)
+		if out.err != nil || !x.ignoresStopping() {
+			out.err = stopError(reason, out.err)
+		}
 		return out
 	case <-drained.C:
 	case <-timeout.C:
@@ -274,7 +277,7 @@ func (x *execution) deadline() time.Duration {
 	if x.timeout() < 0 {
 		return noTimeout
 	}
-	return x.timeout() + x.opts.Drain + x.opts.Grace
+	return x.timeout() + x.drainTime() + x.opts.Grace
 }
 
 // stopReason tells from a caller's cancelled context how the run shall end.

@@ -146,6 +146,8 @@ func publicError(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, store.ErrTransition):
+		return fmt.Errorf("%w: %w", ErrState, err)
 	case errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case errors.As(err, &ambiguous):

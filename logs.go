@@ -37,6 +37,13 @@ type logBuffer struct {
 	dropped int64
 }
 
+// attemptRecords keeps the numbers of a run's attempts apart: each attempt
+// counts its records without knowing what an earlier one may still write.
+const attemptRecords = 1_000_000_000
+
+// startAt begins the numbers of an attempt.
+func (b *logBuffer) startAt(attempt int) { b.seq = int64(attempt-1) * attemptRecords }
+
 // add numbers the record and keeps it if the caps allow.
 func (b *logBuffer) add(record store.Log) store.Log {
 	b.mu.Lock()

@@ -28,7 +28,25 @@ type Record struct {
 	Attempt  int             `json:"attempt"`
 	Timeout  time.Duration   `json:"timeout,omitempty"`
 
+	// Parent is the run that this one repeats or belongs to. Input is the
+	// parameters from which it can be run again, without secrets.
+	Parent string          `json:"parent,omitempty"`
+	Input  json.RawMessage `json:"input,omitempty"`
+
+	// Resumable runs can be paused, resumed and taken over. Queue tells that
+	// the processes that serve the queue look after the run, and Due when it
+	// may begin; Checkpoint is when it last said where it can go on.
+	Resumable  bool      `json:"resumable,omitempty"`
+	Queue      bool      `json:"queue,omitempty"`
+	Priority   int       `json:"priority,omitempty"`
+	Due        time.Time `json:"due_at,omitzero"`
+	Checkpoint time.Time `json:"checkpoint_at,omitzero"`
+
+	// Control is what somebody last asked of the run from outside.
+	Control *Control `json:"control,omitempty"`
+
 	// Times are the server's. EndedAt is zero while the run goes on.
+	CreatedAt time.Time     `json:"created_at,omitzero"`
 	StartedAt time.Time     `json:"started_at,omitzero"`
 	EndedAt   time.Time     `json:"ended_at,omitzero"`
 	Duration  time.Duration `json:"duration"`
@@ -54,7 +72,7 @@ type Record struct {
 
 // Failure is why a run ended badly, in words for people.
 type Failure struct {
-	Kind    string `json:"kind"` // error, panic, timeout, validation, cancelled, interrupted, lease
+	Kind    string `json:"kind"` // error, panic, timeout, validation, cancelled, paused, interrupted, lease
 	Message string `json:"message"`
 	Stack   string `json:"stack,omitempty"`
 }
@@ -82,6 +100,11 @@ func recordOf(r store.Run) Record {
 		StartedAt: r.StartedAt, EndedAt: r.EndedAt, Duration: r.Duration(),
 		Epoch: r.Lease.Epoch, Counters: r.Counters, Result: rawJSON(r.Result),
 		NotStopped: r.Stuck && r.StoppedAt.IsZero(), LogsDropped: r.LogsDropped,
+		Parent: r.Parent, Input: json.RawMessage(r.Input), Resumable: r.Resumable, Queue: r.Queue, Priority: r.Priority,
+		Due: r.DueAt, CreatedAt: r.CreatedAt, Control: controlOf(r.Control),
+	}
+	if r.Checkpoint != nil {
+		record.Checkpoint = r.Checkpoint.At
 	}
 	if r.State.Active() {
 		record.LeaseExpires = r.Lease.Expires

@@ -22,6 +22,7 @@ type recorder struct {
 	buffer   *logBuffer
 	progress *Progress
 	counters func() map[string]int64
+	heed     func(store.Pulse) // is told how others see the run
 	log      *slog.Logger
 
 	ref    *conn.Ref
@@ -50,14 +51,29 @@ func (r *recorder) begin(ctx context.Context, source *conn.Source, run store.New
 		_ = ref.Release(context.WithoutCancel(ctx)) // the error above is what matters
 		return recordError(run.Script, err)
 	}
-	r.ref, r.store, r.id, r.epoch = ref, s, started.ID, started.Lease.Epoch
+	r.keep(ctx, ref, started, began)
+	return nil
+}
+
+// adopt goes on with a run whose lease this process has taken already.
+func (r *recorder) adopt(ctx context.Context, h *hold) error {
+	ref, err := h.source.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	r.keep(ctx, ref, h.run, h.began)
+	return nil
+}
+
+// keep renews the lease and writes logs and progress until the recorder ends.
+func (r *recorder) keep(ctx context.Context, ref *conn.Ref, run store.Run, began time.Time) {
+	r.ref, r.store, r.id, r.epoch = ref, store.New(ref.DB()), run.ID, run.Lease.Epoch
 	r.keeper = lease.Keep(context.WithoutCancel(ctx), lease.Config{
 		TTL: r.ttl, Began: began, Log: r.log,
 		Renew: func(ctx context.Context) error { return r.beat(ctx, false) },
 	})
 	r.stop, r.done = make(chan struct{}), make(chan struct{})
 	go r.flushLoop(r.keeper.Context()) //nolint:contextcheck // it lives as long as the lease, not as the caller
-	return nil
 }
 
 func recordError(script string, err error) error {
@@ -84,7 +100,7 @@ func (r *recorder) context(ctx context.Context) (context.Context, context.Cancel
 }
 
 // beat renews the lease, and reports progress if it changed. With onlyNews it
-// does nothing when there is nothing to report.
+// only looks what others want of the run when there is nothing to report.
 func (r *recorder) beat(ctx context.Context, onlyNews bool) error {
 	beat := store.Beat{TTL: r.ttl}
 	state, changed := r.progress.take()
@@ -93,9 +109,16 @@ func (r *recorder) beat(ctx context.Context, onlyNews bool) error {
 		beat.Progress = storedProgress(state)
 		beat.Counters = r.counters()
 	case onlyNews:
-		return nil
+		pulse, err := r.store.Look(ctx, r.id, r.epoch)
+		if err == nil {
+			r.heed(pulse)
+		}
+		return err
 	}
-	_, err := r.store.Beat(ctx, r.id, r.epoch, beat)
+	pulse, err := r.store.Beat(ctx, r.id, r.epoch, beat)
+	if err == nil {
+		r.heed(pulse)
+	}
 	if r.ended.Load() && errors.Is(err, store.ErrLeaseLost) {
 		return nil // the end overtook this renewal
 	}

@@ -22,6 +22,8 @@ type Run struct {
 	log      *slog.Logger
 	progress *Progress
 	stopping chan struct{}
+	steering *steering
+	place    *place
 	monitor  *monitor
 	preview  *mongo.Session // the transaction of a dry run, or nil
 

@@ -95,6 +95,11 @@ type Options struct {
 	// [*AlreadyRunningError].
 	Concurrency int
 
+	// Resumable says that the script keeps checkpoints ([Run.Checkpoint]) and
+	// goes on from the last one. Only then can its runs be paused and resumed,
+	// and taken over by another process when theirs has died.
+	Resumable bool
+
 	// DryRun says that the script honours [Run.DryRun] by itself. Its dry run
 	// then runs as it is, and every write is refused. Without it, a dry run
 	// executes the script in a transaction that is aborted at the end.

@@ -95,6 +95,7 @@ func (r Request) set() bson.D {
 			{Key: "action", Value: literal(r.Action)},
 			{Key: "actor", Value: literal(clip(r.Actor, wordLimit))},
 			{Key: "reason", Value: literal(clip(r.Reason, findingLimit))},
+			{Key: "forced", Value: literal(bool(r.Force))},
 			{Key: "at", Value: now},
 		}},
 		{Key: "lease.epoch", Value: cond(free, op("$add", op("$ifNull", "$lease.epoch", int64(0)), int64(1)), "lease.epoch")},

@@ -22,7 +22,7 @@
 //	                              grows, the slot is freed                  → try again
 //
 // The upsert names the slot's index as a hint. A server without that index refuses it, and only then are the indexes
-// created, the slot's index last: where it exists, the others do. A normal start neither builds nor lists anything. The
+// created, the slot's index after those of the lists: where it exists, they do. A normal start neither builds nor lists anything. The
 // index carries the version of the schema in its name.
 //
 // # The queue

@@ -173,6 +173,7 @@ type Control struct {
 	Action Action    `bson:"action"`
 	Actor  string    `bson:"actor"`
 	Reason string    `bson:"reason,omitempty"`
+	Forced bool      `bson:"forced,omitempty"`
 	At     time.Time `bson:"at"`
 }
 

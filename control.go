@@ -1,0 +1,180 @@
+package rikki
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rikki-go/rikki/internal/store"
+)
+
+// ControlOptions says who controls a run from outside, and why. nil is fine.
+type ControlOptions struct {
+	// Actor replaces [Config.Actor].
+	Actor string
+
+	// Reason is kept with the run and in the audit log.
+	Reason string
+
+	// Force resumes a run though the program or the parameters are not those
+	// that it began with.
+	Force bool
+}
+
+// Control is a change that somebody asked for from outside.
+type Control struct {
+	Action string    `json:"action"` // pause, resume, cancel, retry
+	Actor  string    `json:"actor"`
+	Reason string    `json:"reason,omitempty"`
+	From   State     `json:"from,omitempty"` // in the audit log
+	To     State     `json:"to,omitempty"`
+	Forced bool      `json:"forced,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+func controlOf(c *store.Control) *Control {
+	if c == nil {
+		return nil
+	}
+	return &Control{Action: string(c.Action), Actor: c.Actor, Reason: c.Reason, At: c.At}
+}
+
+// Pause asks a run to stop at its next checkpoint, wherever it runs; its
+// process learns of it within a second or so, and the record that is returned
+// says pausing. A run that nobody runs is paused at once: one that is queued, and
+// one whose process has died. Scripts that aren't [Options.Resumable] can't be
+// paused: the error is [ErrState].
+func (a *App) Pause(ctx context.Context, id string, opts *ControlOptions) (Record, error) {
+	return a.control(ctx, id, store.Pause, opts)
+}
+
+// Cancel ends a run, wherever it runs: its process, which learns of it within
+// a second or so, stops it as if its caller had cancelled it, and the record
+// that is returned says cancelling. A run that nobody runs is cancelled at once:
+// one that is queued or rests, and one whose process has died.
+func (a *App) Cancel(ctx context.Context, id string, opts *ControlOptions) (Record, error) {
+	return a.control(ctx, id, store.Cancel, opts)
+}
+
+// Resume puts a run that is paused or interrupted back into the queue: a
+// process that serves it ([App.Serve]) goes on from the last checkpoint, in the
+// same run with the next attempt. To go on in this process, use [App.Continue].
+//
+// The error is [ErrState] when the run isn't at rest or its script isn't
+// [Options.Resumable], and [ErrSourceChanged] when this program knows the script
+// and isn't the version that the run began with, unless forced.
+func (a *App) Resume(ctx context.Context, id string, opts *ControlOptions) (Record, error) {
+	if opts == nil || !opts.Force {
+		err := a.withHistory(ctx, func(ctx context.Context, s *store.Store) error {
+			run, err := findRun(ctx, s, id)
+			if err != nil {
+				return err
+			}
+			return a.sameSource(run)
+		})
+		if err != nil {
+			return Record{}, err
+		}
+	}
+	return a.control(ctx, id, store.Resume, opts)
+}
+
+func (a *App) control(ctx context.Context, id string, action store.Action, opts *ControlOptions) (Record, error) {
+	if opts == nil {
+		opts = &ControlOptions{}
+	}
+	var record Record
+	err := a.withHistory(ctx, func(ctx context.Context, s *store.Store) error {
+		found, err := findRun(ctx, s, id)
+		if err != nil {
+			return err
+		}
+		run, err := s.Control(ctx, found.ID, store.Request{
+			Action: action, Actor: cmp.Or(opts.Actor, a.cfg.Actor), Reason: a.redactor.Text(opts.Reason), Force: store.Force(opts.Force),
+		})
+		record = recordOf(run)
+		return err
+	})
+	return record, err
+}
+
+// Retry queues a new run with the input of one that has ended. The new run's
+// Parent is the old one. The error is [ErrState] when the old run has not ended
+// or its input was not kept, and of type [*params.Error] when the input doesn't
+// fit the script any more.
+func (a *App) Retry(ctx context.Context, id string, opts *ControlOptions) (Record, error) {
+	if opts == nil {
+		opts = &ControlOptions{}
+	}
+	actor := cmp.Or(opts.Actor, a.cfg.Actor)
+	var record Record
+	err := a.withHistory(ctx, func(ctx context.Context, s *store.Store) error {
+		past, err := findRun(ctx, s, id)
+		if err != nil {
+			return err
+		}
+		next, err := a.again(past)
+		if err != nil {
+			return err
+		}
+		next.Actor = actor
+		run, err := s.Enqueue(ctx, next)
+		if err != nil {
+			return err
+		}
+		record = recordOf(run)
+		return s.Audit(ctx, store.Entry{
+			Run: past.ID, Script: past.Script, Action: store.Retry, Actor: actor,
+			Reason: a.redactor.Text(opts.Reason), From: past.State, To: past.State,
+		})
+	})
+	return record, err
+}
+
+// again is the new run that repeats an old one. A program that doesn't know
+// the script can repeat it too; whoever runs it checks the input then.
+func (a *App) again(past store.Run) (store.NewRun, error) {
+	switch {
+	case past.State.Active() || past.State == Queued:
+		return store.NewRun{}, fmt.Errorf("%w: run %s is %s; only what has ended can be repeated", ErrState, past.ID, past.State)
+	case past.Input == "":
+		return store.NewRun{}, fmt.Errorf("%w: the parameters of run %s were not kept, or contain a password; "+
+			"run %s with its parameters instead", ErrState, past.ID, past.Script)
+	}
+	resumable := past.Resumable
+	var masked any
+	if !past.Params.IsZero() {
+		masked = past.Params
+	}
+	if e, err := a.lookup(past.Script); err == nil {
+		if _, err := e.replay(past.Input); err != nil {
+			return store.NewRun{}, err
+		}
+		resumable = e.opts.Resumable
+	}
+	return store.NewRun{
+		ID: store.NewID(), Script: past.Script, Params: masked, Input: past.Input, Resumable: resumable,
+		Trigger: "retry", Parent: past.ID, Database: past.Database, DryRun: past.DryRun, Timeout: past.Timeout,
+		Priority: past.Priority, RikkiVersion: Version(),
+	}, nil
+}
+
+// Audit lists what was done to a run from outside, the oldest first.
+func (a *App) Audit(ctx context.Context, id string) ([]Control, error) {
+	var controls []Control
+	err := a.withHistory(ctx, func(ctx context.Context, s *store.Store) error {
+		run, err := findRun(ctx, s, id)
+		if err != nil {
+			return err
+		}
+		entries, err := s.Entries(ctx, run.ID)
+		for _, e := range entries {
+			controls = append(controls, Control{
+				Action: string(e.Action), Actor: e.Actor, Reason: e.Reason, From: e.From, To: e.To, Forced: e.Forced, At: e.At,
+			})
+		}
+		return err
+	})
+	return controls, err
+}

@@ -1,0 +1,67 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// ErrNoStream says that the server has no change streams: it is no replica set.
+var ErrNoStream = errors.New("the server has no change streams")
+
+const (
+	// awaitTime is how long the server waits for a change before it answers that there is none. The watch ends that late.
+	awaitTime = time.Second
+	// closeTime bounds the end of a stream.
+	closeTime = 5 * time.Second
+
+	codeNoChangeStream = 40573
+)
+
+// Watch calls wake when a run may have become ready to be taken in database, and once when it begins to watch. It returns
+// when ctx ends, with nil, or when the stream breaks: it is a hint, and whoever needs to be sure looks into the queue from
+// time to time. What was missed in between is what the first wake is for, so no token is kept.
+func (s *Store) Watch(ctx context.Context, database string, wake func()) error {
+	ready := func(field string) bson.D { return bson.D{{Key: field, Value: true}} }
+	pipeline := bson.A{
+		bson.D{{Key: "$match", Value: bson.D{{Key: "$or", Value: bson.A{
+			append(ready("fullDocument.ready"), bson.E{Key: "fullDocument.database", Value: database}),
+			ready("updateDescription.updatedFields.ready"),
+			bson.D{{Key: "updateDescription.removedFields", Value: "slot"}}, // somebody's place is free
+		}}}}},
+		bson.D{{Key: "$project", Value: bson.D{{Key: "_id", Value: 1}}}},
+	}
+	// The driver leaves a cursor behind at the server when the context of a waiting call is cancelled, so none is: see awaitTime.
+	live := context.WithoutCancel(ctx)
+	stream, err := s.runs.Watch(live, pipeline, options.ChangeStream().SetMaxAwaitTime(awaitTime).SetComment("rikki queue"))
+	if err != nil {
+		return streamError(err)
+	}
+	defer func() {
+		end, cancel := context.WithTimeout(live, closeTime)
+		defer cancel()
+		_ = stream.Close(end) // the server forgets it anyway, after a while
+	}()
+	wake()
+	for ctx.Err() == nil {
+		switch {
+		case stream.TryNext(live):
+			wake()
+		case stream.Err() != nil:
+			return streamError(stream.Err())
+		}
+	}
+	return nil
+}
+
+func streamError(err error) error {
+	var ce mongo.CommandError
+	if errors.As(err, &ce) && ce.Code == codeNoChangeStream {
+		return errors.Join(ErrNoStream, err)
+	}
+	return wrap("watch the queue", err)
+}
