@@ -11,6 +11,8 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 
 	"github.com/rikki-go/rikki/internal/child"
 	"github.com/rikki-go/rikki/internal/plain"
@@ -32,7 +34,7 @@ func (c *Command) Execute(ctx context.Context, run *Run) (any, error) {
 		}
 	}()
 
-	appName := "rikki-exec " + run.ID()
+	appName := "rikki-exec-" + run.ID()
 	uri := run.ref.Reveal(appName)
 	secrets := redact.New()
 	secrets.AddURI(uri)
@@ -67,14 +69,14 @@ func (c *Command) logStart(run *Run) {
 			attrs = append(attrs, "file", file, "sha256", sum)
 		}
 	}
-	run.Log().Info("running "+filepath.Base(c.path), attrs...)
+	run.Log().Debug("running "+filepath.Base(c.path), attrs...)
 }
 
 func (c *Command) logEnd(run *Run, exit child.Exit, took time.Duration, out *execOutput) {
 	if exit.State == nil {
 		return // it never began, which is the run's error
 	}
-	run.Log().Info(filepath.Base(c.path)+" ended",
+	run.Log().Debug(filepath.Base(c.path)+" ended",
 		"exit_code", exit.State.ExitCode(), "status", exit.State.String(), "killed", exit.Killed, "duration", took.String(),
 		"cpu_time", (exit.State.UserTime() + exit.State.SystemTime()).String(),
 		"stdout_bytes", out.streams[child.Stdout].bytes, "stderr_bytes", out.streams[child.Stderr].bytes)
@@ -110,7 +112,7 @@ func (c *Command) failure(err error, out *execOutput) error {
 func killApp(ctx context.Context, client *mongo.Client, appName string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
 	defer cancel()
-	admin := client.Database("admin")
+	admin := client.Database("admin", options.Database().SetReadConcern(readconcern.Local())) // $currentOp takes no other
 	cursor, err := admin.Aggregate(ctx, mongo.Pipeline{
 		{{Key: "$currentOp", Value: bson.D{{Key: "idleSessions", Value: true}}}},
 		{{Key: "$match", Value: bson.D{{Key: "appName", Value: appName}}}},
