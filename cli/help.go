@@ -79,7 +79,10 @@ func (p *program) commandHelp(b *page, cmd *cobra.Command, c *command) error {
 	if cmd.HasSubCommands() {
 		words = append(words, "COMMAND")
 	}
-	b.section("Usage", p.call(append(words, "[FLAGS]")...))
+	if !strings.HasPrefix(first(c.args), "[FLAGS]") {
+		words = append(words, "[FLAGS]")
+	}
+	b.section("Usage", p.call(words...))
 	b.section("Examples", p.exampleLines(c.examples)...)
 	b.section("Commands", commandLines(cmd)...)
 	if cmd.HasSubCommands() {
@@ -114,7 +117,7 @@ func (p *program) exampleLines(examples []string) []string {
 
 // commandLines lists the sub-commands in the order in which people come to need them. cobra would sort them by name.
 func commandLines(cmd *cobra.Command) []string {
-	order := []string{runName, "list", "runs", "status", "dev", "new", "config", "doctor", "completion", "version", "help"}
+	order := []string{runName, execName, "list", "runs", "status", "dev", "new", "config", "doctor", "completion", "version", "help"}
 	if cmd.HasParent() {
 		order = []string{"list", "show", "logs", "watch", "get", "set", "history", "diff", "revert", "script", "app"}
 	}
