@@ -186,10 +186,23 @@ func TestNoSecretComesOut(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{
-		{"run", "talker", "--token=" + parameter}, {"run", "talker", "--tokne=" + parameter}, {"run", "talker", `--config={"token":"` + nested + `"}`},
-		{"runs", "list"}, {"runs", "list", "--json"}, {"runs", "show", "last"}, {"runs", "show", "last", "--json"},
-		{"runs", "logs", "last"}, {"runs", "logs", "last", "--json"}, {"status"}, {"status", "--json"}, {"doctor"}, {"doctor", "--json"},
-		{"list"}, {"list", "--json"}, {"run", "talker", "--help"}, {"version"},
+		{"run", "talker", "--token=" + parameter},
+		{"run", "talker", "--tokne=" + parameter},
+		{"run", "talker", `--config={"token":"` + nested + `"}`},
+		{"runs", "list"},
+		{"runs", "list", "--json"},
+		{"runs", "show", "last"},
+		{"runs", "show", "last", "--json"},
+		{"runs", "logs", "last"},
+		{"runs", "logs", "last", "--json"},
+		{"status"},
+		{"status", "--json"},
+		{"doctor"},
+		{"doctor", "--json"},
+		{"list"},
+		{"list", "--json"},
+		{"run", "talker", "--help"},
+		{"version"},
 	} {
 		codes[s.run(t, good, args...)]++
 	}
