@@ -14,6 +14,7 @@ import (
 
 	"github.com/rikki-go/rikki/internal/store"
 	"github.com/rikki-go/rikki/params"
+	"github.com/rikki-go/rikki/preview"
 )
 
 // RunOptions says how one run differs from what its script says of itself. The
@@ -30,7 +31,7 @@ type RunOptions struct {
 	Timeout time.Duration
 
 	// DryRun runs the script without changing anything; see [Options.DryRun].
-	// The result has a [Preview].
+	// The result has a [preview.Report].
 	DryRun bool
 
 	// NoHistory leaves this run out of the history.
@@ -71,7 +72,7 @@ type Result struct {
 	Counters map[string]int64 `json:"counters,omitempty"`
 	Progress *ProgressState   `json:"progress,omitempty"`
 	DryRun   bool             `json:"dry_run,omitempty"`
-	Preview  *Preview         `json:"preview,omitempty"` // of a dry run
+	Preview  *preview.Report  `json:"preview,omitempty"` // of a dry run
 	Started  time.Time        `json:"started_at"`
 	Duration time.Duration    `json:"duration"`
 
@@ -124,11 +125,11 @@ func (x *execution) do(ctx context.Context) (*Result, error) {
 			out.err = err
 		}
 	}
-	var preview *Preview
+	var report *preview.Report
 	if x.dry != nil {
-		preview = x.endDryRun(ctx, &out)
+		report = x.endDryRun(ctx, &out)
 	}
-	return x.finish(ctx, out, preview)
+	return x.finish(ctx, out, report)
 }
 
 // prepare does all of a run that needs no connection.
@@ -289,7 +290,7 @@ func (x *execution) newRun() store.NewRun {
 }
 
 // finish records the outcome and makes the result.
-func (x *execution) finish(caller context.Context, out outcome, preview *Preview) (*Result, error) {
+func (x *execution) finish(caller context.Context, out outcome, report *preview.Report) (*Result, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), x.app.cfg.LeaseTTL)
 	defer cancel()
 	progress := x.run.progress.finish()
@@ -297,7 +298,7 @@ func (x *execution) finish(caller context.Context, out outcome, preview *Preview
 	result := &Result{
 		Run: x.run.id, Script: x.entry.name, State: stateOf(out.err), Value: x.masked(out.value),
 		Failure: failureOf(out.err), Findings: x.findings.All(), Counters: x.run.countersCopy(),
-		DryRun: x.ro.DryRun, Preview: preview, Started: x.started.UTC(), Duration: time.Since(x.started), Stopped: out.late == nil,
+		DryRun: x.ro.DryRun, Preview: report, Started: x.started.UTC(), Duration: time.Since(x.started), Stopped: out.late == nil,
 	}
 	if progress.Done != 0 || progress.Total != 0 {
 		result.Progress = &progress

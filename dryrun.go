@@ -15,6 +15,7 @@ import (
 
 	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/internal/bsondiff"
+	"github.com/rikki-go/rikki/preview"
 )
 
 // previewSample is how many changed documents a preview shows.
@@ -69,24 +70,22 @@ func (d *dryRun) bind(ctx context.Context) context.Context {
 
 // look tells what the script did. A script that still runs may be using the
 // session, so there is no sample then.
-func (d *dryRun) look(ctx context.Context, ref *conn.Ref, running bool) *Preview {
-	p := &Preview{Collections: []PreviewCollection{}, Changes: []PreviewChange{}}
+func (d *dryRun) look(ctx context.Context, ref *conn.Ref, running bool) *preview.Report {
+	p := &preview.Report{Collections: []preview.Collection{}, Changes: []preview.Change{}}
 	if err := d.fence.failure(); err != nil {
 		p.NotPreviewable = append(p.NotPreviewable, err.Error())
 	}
 	if d.session == nil {
 		return p
 	}
-	d.fence.mu.Lock()
-	writes := d.fence.writes
-	p.Collections = sortedCollections(d.fence.counts)
-	d.fence.mu.Unlock()
+	writes, collections := d.fence.seen()
+	p.Collections = collections
 	if len(p.NotPreviewable) == 0 && !running {
 		if err := d.sample(ctx, ref.Client(), writes, p); err != nil {
 			p.NotPreviewable = append(p.NotPreviewable, "the sample of changes: "+err.Error())
 		}
 	}
-	p.More = p.total() > int64(len(p.Changes))
+	p.More = p.Total() > int64(len(p.Changes))
 	return p
 }
 
@@ -106,17 +105,9 @@ func (d *dryRun) undo(ctx context.Context, source *conn.Source, running bool) er
 	})
 }
 
-func (p *Preview) total() int64 {
-	var n int64
-	for _, c := range p.Collections {
-		n += c.Inserted + c.Updated + c.Deleted
-	}
-	return n
-}
-
 // sample compares documents as everybody sees them with how the transaction
 // would leave them.
-func (d *dryRun) sample(ctx context.Context, client *mongo.Client, writes []sentWrite, p *Preview) error {
+func (d *dryRun) sample(ctx context.Context, client *mongo.Client, writes []sentWrite, p *preview.Report) error {
 	seen := make(map[string]bool)
 	for _, write := range writes {
 		db, name := splitNamespace(write.collection)
@@ -177,7 +168,7 @@ func findIDs(ctx context.Context, coll *mongo.Collection, filter bson.Raw, limit
 	return ids, nil
 }
 
-func (d *dryRun) compare(ctx context.Context, coll *mongo.Collection, id bson.RawValue, name string, p *Preview) error {
+func (d *dryRun) compare(ctx context.Context, coll *mongo.Collection, id bson.RawValue, name string, p *preview.Report) error {
 	byID := bson.D{{Key: "_id", Value: id}}
 	before, err := findRaw(ctx, coll, byID)
 	if err != nil {
@@ -191,7 +182,7 @@ func (d *dryRun) compare(ctx context.Context, coll *mongo.Collection, id bson.Ra
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	change := PreviewChange{Collection: name, ID: rawJSON(id), Kind: "update"}
+	change := preview.Change{Collection: name, ID: rawJSON(id), Kind: "update"}
 	switch {
 	case before == nil:
 		change.Kind = "insert"
@@ -199,7 +190,7 @@ func (d *dryRun) compare(ctx context.Context, coll *mongo.Collection, id bson.Ra
 		change.Kind = "delete"
 	}
 	for _, f := range found {
-		change.Fields = append(change.Fields, FieldChange{Path: f.Path, Before: rawJSON(f.From), After: rawJSON(f.To)})
+		change.Fields = append(change.Fields, preview.Field{Path: f.Path, Before: rawJSON(f.From), After: rawJSON(f.To)})
 	}
 	p.Changes = append(p.Changes, change)
 	return nil
@@ -269,18 +260,18 @@ func splitNamespace(ns string) (db, coll string) {
 }
 
 // endDryRun takes the preview and undoes what the script did.
-func (x *execution) endDryRun(caller context.Context, out *outcome) *Preview {
+func (x *execution) endDryRun(caller context.Context, out *outcome) *preview.Report {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), previewTime)
 	defer cancel()
 	running := out.late != nil
-	preview := x.dry.look(ctx, x.ref, running)
+	report := x.dry.look(ctx, x.ref, running)
 	if err := x.dry.undo(ctx, x.app.source, running); err != nil {
 		x.log.Warn("the dry run's transaction ends by itself within a minute", "error", err)
 	}
 	if err := x.dry.fence.failure(); err != nil {
 		out.err = fmt.Errorf("%w: %w", ErrNotPreviewable, err)
 	}
-	return preview
+	return report
 }
 
 // previewTime bounds how long the comparison may take. The transaction holds

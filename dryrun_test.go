@@ -16,6 +16,7 @@ import (
 	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/embedded"
 	"github.com/rikki-go/rikki/internal/mongotest"
+	"github.com/rikki-go/rikki/preview"
 	"github.com/rikki-go/rikki/rikkitest"
 )
 
@@ -93,7 +94,7 @@ func TestDryRunShowsWhatWouldChangeAndChangesNothing(t *testing.T) {
 	if diff := cmp.Diff(before, content(t, db)); diff != "" {
 		t.Fatal("the dry run changed the database:\n" + diff)
 	}
-	want := []rikki.PreviewCollection{
+	want := []preview.Collection{
 		{Name: db.Name() + ".audit", Inserted: 1},
 		{Name: db.Name() + ".users", Updated: 2, Deleted: 1},
 	}

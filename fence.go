@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -13,6 +15,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/rikki-go/rikki/conn"
+	"github.com/rikki-go/rikki/preview"
 )
 
 // fence keeps every write of a dry run inside the transaction that will be
@@ -31,7 +34,7 @@ type fence struct {
 	conns   map[net.Conn]struct{}
 	pending map[int64]sentWrite
 	writes  []sentWrite
-	counts  map[string]*PreviewCollection
+	counts  map[string]*preview.Collection
 }
 
 // sentWrite is a write of the transaction.
@@ -47,7 +50,7 @@ const maxPreviewWrites = 50
 func newFence(next *event.CommandMonitor) *fence {
 	return &fence{
 		next: next, conns: make(map[net.Conn]struct{}), pending: make(map[int64]sentWrite),
-		counts: make(map[string]*PreviewCollection),
+		counts: make(map[string]*preview.Collection),
 	}
 }
 
@@ -158,13 +161,14 @@ func (f *fence) succeeded(e *event.CommandSucceededEvent) {
 	}
 	counts := f.counts[write.collection]
 	if counts == nil {
-		counts = &PreviewCollection{Name: write.collection}
+		counts = &preview.Collection{Name: write.collection}
 		f.counts[write.collection] = counts
 	}
-	counts.add(write.name, e.Reply)
+	count(counts, write.name, e.Reply)
 }
 
-func (c *PreviewCollection) add(command string, reply bson.Raw) {
+// count adds what a reply says to a collection's figures.
+func count(c *preview.Collection, command string, reply bson.Raw) {
 	n, _ := reply.Lookup("n").AsInt64OK()
 	switch command {
 	case "insert":
@@ -203,6 +207,19 @@ func (f *fence) failure() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.broken
+}
+
+// seen returns the writes of the transaction, and the figures of each
+// collection in order of their names.
+func (f *fence) seen() ([]sentWrite, []preview.Collection) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := make([]preview.Collection, 0, len(f.counts))
+	for _, c := range f.counts {
+		list = append(list, *c)
+	}
+	slices.SortFunc(list, func(a, b preview.Collection) int { return strings.Compare(a.Name, b.Name) })
+	return f.writes, list
 }
 
 func collectionOf(e *event.CommandStartedEvent) string {

@@ -6,33 +6,34 @@ import (
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/internal/term"
+	"github.com/rikki-go/rikki/preview"
 )
 
 // printPreview shows what a dry run would change: counts per collection, and a sample field by field. It is the result of
 // a dry run, so it goes to standard output.
 func (p *program) printPreview(result *rikki.Result) error {
-	preview := result.Preview
-	if preview == nil || len(preview.Collections) == 0 && len(preview.Changes) == 0 {
+	report := result.Preview
+	if report == nil || len(report.Collections) == 0 && len(report.Changes) == 0 {
 		return nil
 	}
 	var b strings.Builder
-	for _, c := range preview.Collections {
+	for _, c := range report.Collections {
 		fmt.Fprintf(&b, "would change %s: %s\n", term.Sanitize(c.Name), countsOf(c))
 	}
-	for _, change := range preview.Changes {
+	for _, change := range report.Changes {
 		fmt.Fprintf(&b, "\n%s %s %s\n", change.Kind, term.Sanitize(change.Collection), shortJSON(change.ID))
 		for _, f := range change.Fields {
 			b.WriteString(fieldLine(f))
 		}
 	}
-	if preview.More && len(preview.Changes) > 0 {
+	if report.More && len(report.Changes) > 0 {
 		b.WriteString("\n… and more: this is a sample\n")
 	}
 	_, err := fmt.Fprint(p.term.Out(), b.String())
 	return err
 }
 
-func countsOf(c rikki.PreviewCollection) string {
+func countsOf(c preview.Collection) string {
 	var parts []string
 	for _, part := range []struct {
 		n    int64
@@ -48,7 +49,7 @@ func countsOf(c rikki.PreviewCollection) string {
 	return strings.Join(parts, ", ")
 }
 
-func fieldLine(f rikki.FieldChange) string {
+func fieldLine(f preview.Field) string {
 	path := term.Sanitize(f.Path)
 	switch {
 	case len(f.Before) == 0:

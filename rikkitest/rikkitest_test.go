@@ -37,11 +37,12 @@ func TestTryReturnsTheScriptsError(t *testing.T) {
 	}
 }
 
+//nolint:tparallel // the outer test looks at what the inner one left
 func TestDatabaseIsDroppedWithItsTest(t *testing.T) {
 	t.Parallel()
 	var name string
 	db := rikkitest.DB(t)
-	t.Run("ATestThatLeavesData", func(t *testing.T) { //nolint:paralleltest // the outer test looks afterwards
+	t.Run("ATestThatLeavesData", func(t *testing.T) {
 		own := rikkitest.DB(t)
 		name = own.Name()
 		if _, err := own.Collection("c").InsertOne(t.Context(), bson.M{}); err != nil {

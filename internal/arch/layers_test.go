@@ -9,10 +9,10 @@ import (
 
 // storey says how high a package lives. An import goes to a lower storey; only leaves may also use each other.
 var storey = map[string]int{
-	"internal/arch": leaf, "internal/bsondiff": leaf, "internal/canary": leaf, "internal/child": leaf, "internal/chunk": leaf, "internal/connlines": leaf, "internal/journal": leaf,
+	"internal/arch": leaf, "internal/bsondiff": leaf, "internal/canary": leaf, "internal/child": leaf, "internal/audit": leaf, "internal/chunk": leaf, "internal/connlines": leaf, "internal/journal": leaf,
 	"internal/lease": leaf, "internal/occurrence": leaf, "internal/pace": leaf, "internal/plain": leaf, "internal/redact": leaf,
 	"internal/service": leaf, "internal/store": leaf, "internal/term": leaf, "internal/faultrig": leaf,
-	"conn": base, "params": base, "embedded": base,
+	"conn": base, "params": base, "preview": base, "embedded": base,
 	"internal/scaffold": aboveBase, "internal/mongotest": aboveBase,
 	".":        core,
 	"backfill": feature, "migrate": feature, "schedule": feature, "jsonconfig": feature, "model": feature,

@@ -18,7 +18,7 @@ import (
 // Limits of the root package: people praise packages that can be read in one sitting.
 const (
 	maxTypes  = 40
-	maxErrors = 15
+	maxErrors = 20
 )
 
 func TestSurface(t *testing.T) {
