@@ -5,6 +5,7 @@ package child_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +22,21 @@ import (
 	"github.com/rikki-go/rikki/internal/child"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// runnerEnv makes the test binary a runner that is to be killed.
+const runnerEnv = "RIKKI_TEST_CHILD_RUNNER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(runnerEnv) == "" {
+		goleak.VerifyTestMain(m)
+		return
+	}
+	_, err := child.Run(context.Background(), child.Config{
+		Path: "/bin/sh", Args: []string{"sh", "-c", "echo $$; exec sleep 300"}, Env: []string{"PATH=" + os.Getenv("PATH")},
+		Line: func(_ child.Stream, line child.Line) { fmt.Println(string(line.Text)) },
+	})
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
 
 // goneWithin is what Rikki promises for everything that a stopped program has started.
 const goneWithin = 2 * time.Second
@@ -183,7 +198,7 @@ func TestEnd(t *testing.T) {
 
 	t.Run("AGrandchildThatHoldsThePipeIsKilledToo", func(t *testing.T) {
 		t.Parallel()
-		line, exit, took := stopAfterFirstLine(t, `(trap '' TERM; while :; do sleep 0.05; done) & echo $!; wait`)
+		line, exit, took := stopAfterFirstLine(t, `sh -c 'trap "" TERM; echo $$; while :; do sleep 0.05; done' & wait`)
 		if took > goneWithin || exit.Escaped || living(number(t, line)) {
 			t.Errorf("%+v after %s; want all gone within %s", exit, took, goneWithin)
 		}
