@@ -160,7 +160,12 @@ func (x *execution) hooks(ctx context.Context) (any, error) {
 			return nil, err
 		}
 	}
-	if err := ctx.Err(); err != nil {
+	return x.retry(ctx, func() (any, error) { return x.try(ctx) })
+}
+
+// try runs Setup and Execute.
+func (x *execution) try(ctx context.Context) (any, error) {
+	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	x.mu.Lock()
@@ -194,6 +199,7 @@ func (x *execution) cleanup(caller context.Context) error {
 	c, ok := x.script.(Cleaner)
 	x.mu.Lock()
 	began := x.setupBegan
+	x.setupBegan = false
 	x.mu.Unlock()
 	if !ok || !began {
 		return nil

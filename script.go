@@ -100,6 +100,10 @@ type Options struct {
 	// and taken over by another process when theirs has died.
 	Resumable bool
 
+	// Retry says whether Setup and Execute are tried again after a transient
+	// error. By default they are not.
+	Retry RetryPolicy
+
 	// DryRun says that the script honours [Run.DryRun] by itself. Its dry run
 	// then runs as it is, and every write is refused. Without it, a dry run
 	// executes the script in a transaction that is aborted at the end.
