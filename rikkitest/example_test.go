@@ -2,8 +2,6 @@ package rikkitest_test
 
 import (
 	"context"
-	"fmt"
-	"regexp"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -27,8 +25,9 @@ func (s *CloseTickets) Execute(ctx context.Context, run *rikki.Run) (any, error)
 	return result.ModifiedCount, nil
 }
 
-// TestCloseTickets in a file of yours would be this function.
-func testCloseTickets(t *testing.T) {
+// TestCloseTickets is what the test of a script looks like: insert what it
+// shall find, run it, look at the result and the database.
+func TestCloseTickets(t *testing.T) {
 	t.Parallel()
 	db := rikkitest.DB(t)
 	for _, queue := range []string{"support", "support", "sales"} {
@@ -40,12 +39,4 @@ func testCloseTickets(t *testing.T) {
 	if result.Value != int64(2) {
 		t.Errorf("closed %v tickets, want 2", result.Value)
 	}
-}
-
-// A test of a script inserts what it shall find, runs it, and looks at the
-// result and the database.
-func Example() {
-	ok := testing.RunTests(regexp.MatchString, []testing.InternalTest{{Name: "TestCloseTickets", F: testCloseTickets}})
-	fmt.Println(ok)
-	// Output: true
 }
