@@ -15,7 +15,8 @@ import (
 const (
 	redraw     = 100 * time.Millisecond // a live block changes at most ten times a second
 	plainEvery = 10 * time.Second       // a line elsewhere: this often,
-	plainStep  = 5.0                    // or after so many per cent
+	plainStep  = 5.0                    // or after so many per cent,
+	plainPause = 2 * time.Second        // but not more often than this
 )
 
 // Bar shows the progress of one run. A nil Bar shows nothing. Set may be called from any goroutine, as often as the
@@ -52,6 +53,7 @@ type board struct {
 // Progress starts showing a run.
 func (t *Term) Progress(head Head) *Bar {
 	b := &Bar{t: t, head: t.safeHead(head), start: t.opts.Now()}
+	b.last = b.start
 	b.last = b.start
 	b.meter.update(b.start, 0)
 	switch {
@@ -112,7 +114,7 @@ func (b *Bar) Set(s Sample) {
 	defer b.mu.Unlock()
 	b.meter.update(now, s.Done)
 	b.sample, b.set = s, true
-	if b.end != nil && s.Total > 0 && s.percent() >= b.printed+plainStep {
+	if b.end != nil && s.Total > 0 && s.percent() >= b.printed+plainStep && now.Sub(b.last) >= plainPause {
 		b.print(now)
 	}
 }
@@ -135,7 +137,7 @@ func (b *Bar) Done() {
 		b.wait.Wait()
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		if b.set {
+		if b.set && b.printed < 100 { // the line for 100 % was the last one
 			b.print(b.t.opts.Now())
 		}
 		return

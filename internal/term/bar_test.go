@@ -192,24 +192,35 @@ func TestPlainBar(t *testing.T) {
 		})
 	})
 
-	t.Run("PrintsALineEveryFivePerCent", func(t *testing.T) {
-		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
-			b := setup(t, Options{})
-			bar := b.Progress(Head{Script: "fast", Run: "r_1"})
-			for i := range 1001 {
-				bar.Set(Sample{Done: int64(i), Total: 1000})
-				time.Sleep(time.Millisecond)
-			}
-			bar.Done()
-			if lines := strings.Count(b.err.String(), "\n"); lines != 21 {
-				t.Errorf("%d lines:\n%s", lines, b.err.String())
-			}
-			if last := strings.TrimSpace(b.err.String()); !strings.Contains(last[strings.LastIndex(last, "\n"):], "pct=100.0 done=1000 total=1000") {
-				t.Errorf("last line: %s", last)
-			}
+	for _, run := range []struct {
+		name  string
+		step  time.Duration // a thousand of them
+		lines int
+	}{
+		{"PrintsALineEveryFivePerCent", 100 * time.Millisecond, 20},
+		{"ButNotMoreOftenThanEveryTwoSeconds", 10 * time.Millisecond, 5},
+		{"AndTheLastLineOfAShortRunOnly", time.Millisecond, 1},
+	} {
+		t.Run(run.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t, Options{})
+				bar := b.Progress(Head{Script: "fast", Run: "r_1"})
+				for i := range 1001 {
+					bar.Set(Sample{Done: int64(i), Total: 1000})
+					time.Sleep(run.step)
+				}
+				bar.Done()
+				lines := strings.Split(strings.TrimSpace(b.err.String()), "\n")
+				if len(lines) != run.lines {
+					t.Errorf("%d lines, want %d:\n%s", len(lines), run.lines, b.err.String())
+				}
+				if last := lines[len(lines)-1]; !strings.Contains(last, "pct=100.0 done=1000 total=1000") {
+					t.Errorf("last line: %s", last)
+				}
+			})
 		})
-	})
+	}
 
 	t.Run("UnknownTotalHasNoPercentage", func(t *testing.T) {
 		t.Parallel()
