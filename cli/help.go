@@ -117,7 +117,7 @@ func (p *program) exampleLines(examples []string) []string {
 
 // commandLines lists the sub-commands in the order in which people come to need them. cobra would sort them by name.
 func commandLines(cmd *cobra.Command) []string {
-	order := []string{runName, execName, "list", "runs", "status", "dev", "new", "config", "doctor", "completion", "version", "help"}
+	order := []string{runName, execName, "list", "runs", "status", "dev", "new", "config", "audit", "doctor", "completion", "version", "help"}
 	if cmd.HasParent() {
 		order = []string{"list", "show", "logs", "watch", "get", "set", "history", "diff", "revert", "script", "app"}
 	}

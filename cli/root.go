@@ -16,7 +16,7 @@ func newRootCommand(p *program) *cobra.Command {
 	root.Use = p.name
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
-		newRunCommand(p), newExecCommand(p), newListCommand(p), newRunsCommand(p), newStatusCommand(p), newDoctorCommand(p),
+		newRunCommand(p), newExecCommand(p), newAuditCommand(p), newListCommand(p), newRunsCommand(p), newStatusCommand(p), newDoctorCommand(p),
 		newDevCommand(p), newNewCommand(p), newConfigCommand(p), newCompletionCommand(p), newVersionCommand(p),
 	)
 	root.SetHelpCommand(newHelpCommand(p, root))

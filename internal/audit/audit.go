@@ -157,7 +157,7 @@ func (r *Report) add(dir, rel string) error {
 	src, err := os.ReadFile(path)
 	if err != nil {
 		r.problem(rel, err)
-		return nil //nolint:nilerr // it is in the report
+		return nil // it is in the report
 	}
 	r.Scanned++
 	file := File{Path: filepath.ToSlash(rel), Language: language}
@@ -171,7 +171,7 @@ func (r *Report) add(dir, rel string) error {
 	}
 	if err != nil {
 		r.problem(rel, err)
-		return nil //nolint:nilerr // it is in the report
+		return nil // it is in the report
 	}
 	if len(file.Findings) == 0 {
 		return nil

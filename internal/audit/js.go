@@ -181,7 +181,7 @@ func (s *jsScript) use(i int) {
 
 // member notes a call of a member, or a thing made of it, if that connects.
 func (s *jsScript) member(i int, of jsBinding, member string, made bool) {
-	call := ""
+	var call string
 	switch {
 	case of.module == "mongoose" && of.member == "" && (member == "connect" || member == "createConnection"):
 		call = "mongoose." + member
@@ -202,7 +202,7 @@ func (s *jsScript) useOfShell(i int) {
 		return
 	}
 	arg := s.at(i + 2)
-	call := ""
+	var call string
 	switch {
 	case s.name(i, "Mongo") && s.name(i-1, "new"):
 		call = "new Mongo"
