@@ -81,8 +81,8 @@ func (s *Talker) Execute(ctx context.Context, run *rikki.Run) (any, error) {
 	case "result":
 		return map[string]any{"said": said, "script": *s, "token": s.Token}, nil
 	case "leak":
-		fmt.Fprintln(s.out, said)
-		return nil, nil
+		_, err := io.WriteString(s.out, said)
+		return nil, err
 	}
 	run.Log().Info(said, "token", s.Token, "revealed", s.Token.Reveal(), "err", errors.New(said), "script", *s, "doc", bson.M{"k": said})
 	return nil, nil
@@ -152,7 +152,7 @@ func (s *stage) run(t *testing.T, uri string, args ...string) int {
 		Name: "stage", Scripts: []rikki.Script{&Talker{out: &s.out}},
 		Config: rikki.Config{Conn: conn.Config{ConnectFor: time.Second}},
 	}
-	fmt.Fprintf(&s.out, "\n$ %s\n", strings.Join(args, " "))
+	_, _ = io.WriteString(&s.out, "\n$ "+strings.Join(args, " ")+"\n") // a buffer takes everything
 	args = append(args, "--uri-file="+file, "--debug", "--verbose")
 	return cli.Run(t.Context(), app, args, cli.Stdio{Out: &s.out, Err: &s.out})
 }
