@@ -390,7 +390,9 @@ func TestExecStop(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setUpExec(t, sh(script))
+			c := sh(script)
+			c.KillAfter = 300 * time.Millisecond // leaves a busy machine some of the time
+			b := setUpExec(t, c)
 			first, result, took, err := stopOnce(t, b.app, rikki.ErrCancelled)
 			if !errors.Is(err, rikki.ErrCancelled) || !result.Stopped || result.State != rikki.Cancelled {
 				t.Fatalf("result %+v, error %v; want it cancelled and stopped", result, err)
