@@ -101,10 +101,10 @@ func (x *execution) bind(ctx context.Context, cancel context.CancelCauseFunc) co
 
 // drain asks the script to stop and gives it the time that it wanted for that.
 func (x *execution) drain(ctx context.Context, cancel context.CancelCauseFunc, reason error, done <-chan outcome, timeout *time.Timer) outcome {
-	x.log.Info("stopping", "reason", reason.Error(), "drain", x.drainTime().String())
+	x.log.Info("stopping", "reason", reason.Error(), "drain", x.drainTime(reason).String())
 	x.run.steering.ask(reason)
 	close(x.run.stopping)
-	drained := time.NewTimer(x.drainTime())
+	drained := time.NewTimer(x.drainTime(reason))
 	defer drained.Stop()
 	select {
 	case out := <-done:
@@ -283,7 +283,7 @@ func (x *execution) deadline() time.Duration {
 	if x.timeout() < 0 {
 		return noTimeout
 	}
-	return x.timeout() + x.drainTime() + x.opts.Grace
+	return x.timeout() + x.drainTime(ErrInterrupted) + x.opts.Grace
 }
 
 // stopReason tells from a caller's cancelled context how the run shall end.

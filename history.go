@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/rikki-go/rikki/internal/store"
@@ -147,7 +148,8 @@ func publicError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, store.ErrTransition):
-		return fmt.Errorf("%w: %w", ErrState, err)
+		// The store's own words for it add nothing.
+		return fmt.Errorf("%w: %s", ErrState, strings.Replace(err.Error(), store.ErrTransition.Error()+": ", "", 1))
 	case errors.Is(err, store.ErrNotFound):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
 	case errors.As(err, &ambiguous):

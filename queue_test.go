@@ -153,6 +153,22 @@ func TestServe(t *testing.T) {
 		await(t, app, enqueue(t, app, "steps", nil), inState(rikki.Succeeded))
 	})
 
+	t.Run("DoesNotLetACancelledRunHaveTheGraceOfAProcessThatEnds", func(t *testing.T) {
+		t.Parallel()
+		begun := make(chan struct{})
+		app := rikkitest.App(t, rikkitest.DB(t), rikki.Func("waits", func(ctx context.Context, run *rikki.Run) (any, error) {
+			close(begun)
+			return waitForEnd(ctx, run)
+		}))
+		id := enqueue(t, app, "waits", nil)
+		serving(t, app, rikki.ServeOptions{Grace: time.Hour})
+		<-begun
+		if _, err := app.Cancel(t.Context(), id, nil); err != nil {
+			t.Fatal(err)
+		}
+		await(t, app, id, inState(rikki.Cancelled))
+	})
+
 	t.Run("FailsRunsWhoseParametersDoNotFitAnyMore", func(t *testing.T) {
 		t.Parallel()
 		db := rikkitest.DB(t)

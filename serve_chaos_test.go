@@ -186,7 +186,7 @@ type fleet struct {
 
 func (f *fleet) start() *exec.Cmd {
 	f.t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestServeChild$", "-test.count=1") //nolint:gosec,noctx // this test binary; ended by hand
+	cmd := exec.Command(os.Args[0], "-test.run=^TestServeChild$", "-test.count=1")
 	cmd.Env = append(os.Environ(), childEnv+"="+f.database, "RIKKI_TEST_URI="+rikkitest.URI(f.t))
 	if testing.Verbose() {
 		cmd.Stderr = os.Stderr
@@ -261,7 +261,7 @@ func chaos(t *testing.T, n int, length time.Duration) {
 	db := rikkitest.DB(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // chooses faults, protects nothing
+	rng := rand.New(rand.NewPCG(seed, 0))
 	app, err := chaosApp(rikkitest.URI(t), db.Name())
 	if err != nil {
 		t.Fatal(err)

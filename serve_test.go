@@ -24,7 +24,7 @@ func TestServeDrains(t *testing.T) {
 		t.Parallel()
 		db, g := rikkitest.DB(t), newGate(1)
 		var worked atomic.Int64
-		first := rikkitest.App(t, db, &steps{worked: &worked, at: func(ctx context.Context, run *rikki.Run, step int) error {
+		first := rikkitest.App(t, db, &steps{worked: &worked, at: func(_ context.Context, run *rikki.Run, step int) error {
 			if step == g.step {
 				g.reached <- struct{}{}
 				<-run.Stopping()

@@ -89,9 +89,10 @@ func because(reason error, control *store.Control) error {
 	}
 }
 
-// drainTime is how long the script may go on when it was asked to stop.
-func (x *execution) drainTime() time.Duration {
-	if h := x.ro.hold; h != nil {
+// drainTime is how long the script may go on when it was asked to stop. The
+// grace of a process that ends is not for a run that somebody cancels.
+func (x *execution) drainTime(reason error) time.Duration {
+	if h := x.ro.hold; h != nil && errors.Is(reason, ErrInterrupted) {
 		return max(x.opts.Drain, h.drain)
 	}
 	return x.opts.Drain
