@@ -26,6 +26,9 @@ type runFlags struct {
 	NoHistory bool          `help:"Leave no record of the run; nothing stops it from running twice at a time."`
 	Actor     string        `placeholder:"NAME" help:"Who starts the run (default: the user)."`
 	Events    bool          `short:"f" help:"Print every event as a line of JSON on standard output."`
+	Queue     bool          `help:"Leave the run to the processes that serve the queue, and print its ID."`
+	Priority  int           `placeholder:"N" help:"With --queue: of what is due, the greatest is next (default: 0)."`
+	At        time.Time     `placeholder:"TIME" help:"With --queue: not before this time (2026-01-02T15:04, +2h)."`
 }
 
 func newRunCommand(p *program) *cobra.Command {
@@ -34,6 +37,7 @@ func newRunCommand(p *program) *cobra.Command {
 		long: "Everything after the script's name is read as its parameters. " + p.call("run", "SCRIPT", "--help") + " lists them.",
 		examples: []string{
 			"run SCRIPT --dry-run", "run SCRIPT --timeout=90s --json", "run SCRIPT --config=@params.json",
+			"run SCRIPT --queue --at=+2h",
 		},
 		flags:    &runFlags{},
 		complete: func(context.Context, []string) []string { return p.scriptNames() },
@@ -42,6 +46,9 @@ func newRunCommand(p *program) *cobra.Command {
 		job, err := p.readRun(ctx, args)
 		if err != nil {
 			return err
+		}
+		if job.flags.Queue {
+			return p.enqueue(ctx, job)
 		}
 		return p.run(ctx, job)
 	}
@@ -53,6 +60,7 @@ type job struct {
 	script rikki.ScriptInfo
 	flags  runFlags
 	layers []params.Layer
+	past   *past // what goes on or is repeated; nil for a new run
 }
 
 // readRun reads the command line of a run: the script, and the flags of the program, the run and the script in one
@@ -91,9 +99,11 @@ func (p *program) readRun(ctx context.Context, args []string) (job, error) {
 	}
 	runErr := run.Fill(&j.flags, parsed.Flags[1], parsed.File[1])
 	j.layers = []params.Layer{parsed.Flags[2], script.Params.FromEnv(p.env.Lookup, envPrefix(name)), parsed.File[2]}
-	err = params.Join(p.extraWords(name, parsed.Rest), argErr, setErr, runErr)
+	err = params.Join(p.extraWords(name, parsed.Rest), argErr, setErr, runErr, j.flags.checkQueue())
 	fillErr := p.fillScript(app, &j)
 	switch {
+	case j.flags.Queue && onlySecretsMissing(script, fillErr):
+		return j, err // the process that runs it has them
 	case err != nil || !onlySecretsMissing(script, fillErr):
 		return j, params.Join(err, fillErr)
 	case !p.term.Interactive():
@@ -211,10 +221,15 @@ func (p *program) perform(ctx context.Context, s *session, j job, view *runView)
 	if !p.flags.Quiet {
 		defer context.AfterFunc(ctx, func() { view.stopping(context.Cause(ctx)) })()
 	}
-	result, err := s.runs.Run(ctx, j.script.Name, &rikki.RunOptions{
+	opts := &rikki.RunOptions{
 		Params: j.layers, Timeout: j.flags.Timeout, DryRun: j.flags.DryRun, NoHistory: j.flags.NoHistory,
 		Trigger: "cli", Actor: j.flags.Actor, Observers: []rikki.Observer{view},
-	})
+	}
+	do := func() (*rikki.Result, error) { return s.runs.Run(ctx, j.script.Name, opts) }
+	if j.past != nil {
+		do = func() (*rikki.Result, error) { return s.again(ctx, j.past, opts) }
+	}
+	result, err := do()
 	view.close()
 	return result, err
 }
@@ -267,6 +282,8 @@ func verb(state rikki.State) string {
 		return "finished, with errors, in"
 	case rikki.Interrupted:
 		return "was interrupted after"
+	case rikki.Paused:
+		return "was paused after"
 	case rikki.Cancelled:
 		return "was cancelled after"
 	default:

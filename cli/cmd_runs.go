@@ -13,9 +13,10 @@ import (
 
 func newRunsCommand(p *program) *cobra.Command {
 	return p.group(&command{
-		name: "runs", short: "Look at runs: past, and under way.",
+		name: "runs", short: "Look at runs, and control them from anywhere.",
 		examples: []string{"runs list --state=failed --since=-7d", "runs show last", "runs logs last --level=warn"},
-	}, newRunsListCommand(p), newRunsShowCommand(p), newRunsLogsCommand(p), newRunsWatchCommand(p))
+	}, newRunsListCommand(p), newRunsShowCommand(p), newRunsLogsCommand(p), newRunsWatchCommand(p),
+		newRunsPauseCommand(p), newRunsResumeCommand(p), newRunsCancelCommand(p), newRunsRetryCommand(p))
 }
 
 type runsListFlags struct {
@@ -82,6 +83,9 @@ func (s *session) runsTable(records []rikki.Record, limit int) term.Table {
 		state, started, took := stateText(r.State), term.Ago(r.StartedAt, time.Now()), term.Duration(r.Duration)
 		if s.p.term.Plain() {
 			state, started, took = string(r.State), r.StartedAt.UTC().Format(time.RFC3339), r.Duration.String()
+		}
+		if r.StartedAt.IsZero() {
+			started, took = "", ""
 		}
 		table.Rows = append(table.Rows, []string{
 			r.ID, r.Script + dryRunText(r), state, started, took, countText(r.Counters, r.Progress), r.Actor,

@@ -23,7 +23,7 @@ import (
 func demoApp() cli.App {
 	return cli.App{
 		Name: "demo", Description: "demo is a program for tests.", Version: "1.2.3",
-		Scripts: []rikki.Script{&Greet{}, &Hang{}, &Stubborn{}, &Fail{}, &Check{}, &Vault{}},
+		Scripts: []rikki.Script{&Greet{}, &Hang{}, &Stubborn{}, &Fail{}, &Check{}, &Vault{}, &Walk{}},
 		Config:  rikki.Config{HistoryDatabase: os.Getenv("DEMO_HISTORY"), LeaseTTL: 3 * time.Second, Actor: "tester"},
 	}
 }
@@ -161,4 +161,54 @@ func touch(path string) error {
 		return nil
 	}
 	return os.WriteFile(path, nil, 0o600)
+}
+
+// Walk goes on from its last step. It stands still at a step until a file is there.
+type Walk struct {
+	Steps int    `default:"3" help:"How many."`
+	Begun string `help:"File to create when it has begun."`
+	Until string `help:"File to wait for at the second step."`
+}
+
+func (*Walk) Options() rikki.Options { return rikki.Options{Resumable: true} }
+
+func (w *Walk) Execute(ctx context.Context, run *rikki.Run) (any, error) {
+	step := 0
+	if _, err := run.LoadCheckpoint(&step); err != nil {
+		return nil, err
+	}
+	run.Progress().SetTotal(int64(w.Steps))
+	for ; step < w.Steps; step++ {
+		if step == 1 {
+			if err := w.stand(ctx, run); err != nil {
+				return nil, err
+			}
+		}
+		run.Progress().Add(1)
+		run.Count("steps", 1)
+		if err := run.Checkpoint(ctx, step+1); err != nil {
+			return nil, err
+		}
+	}
+	return fmt.Sprintf("walked in %d attempts", run.Attempt()), nil
+}
+
+func (w *Walk) stand(ctx context.Context, run *rikki.Run) error {
+	if err := touch(w.Begun); err != nil || w.Until == "" {
+		return err
+	}
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if _, err := os.Stat(w.Until); err == nil {
+				return nil
+			}
+		case <-run.Stopping():
+			return nil // the next checkpoint says why
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }

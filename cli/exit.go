@@ -89,7 +89,7 @@ func exitOf(err error) int {
 		return ExitDenied
 	case isUnreachable(err):
 		return ExitUnreachable
-	case errors.Is(err, rikki.ErrInterrupted), errors.Is(err, rikki.ErrLeaseLost):
+	case errors.Is(err, rikki.ErrInterrupted), errors.Is(err, rikki.ErrLeaseLost), errors.Is(err, rikki.ErrPaused):
 		return ExitInterrupted
 	case errors.Is(err, rikki.ErrCancelled), errors.Is(err, context.Canceled):
 		return ExitCancelled
@@ -100,7 +100,7 @@ func exitOf(err error) int {
 
 func isUsage(err error) bool {
 	return is[*params.Error](err) || is[*rikki.UnknownScriptError](err) || is[*rikki.AmbiguousError](err) ||
-		errors.Is(err, rikki.ErrNotFound)
+		errors.Is(err, rikki.ErrNotFound) || errors.Is(err, rikki.ErrState) || errors.Is(err, rikki.ErrSourceChanged)
 }
 
 func isUnreachable(err error) bool {

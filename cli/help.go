@@ -117,9 +117,9 @@ func (p *program) exampleLines(examples []string) []string {
 
 // commandLines lists the sub-commands in the order in which people come to need them. cobra would sort them by name.
 func commandLines(cmd *cobra.Command) []string {
-	order := []string{runName, execName, "list", "runs", "status", "dev", "new", "config", "audit", "doctor", "completion", "version", "help"}
+	order := []string{runName, execName, "serve", "list", "runs", "status", "dev", "new", "config", "audit", "doctor", "completion", "version", "help"}
 	if cmd.HasParent() {
-		order = []string{"list", "show", "logs", "watch", "get", "set", "history", "diff", "revert", "script", "app"}
+		order = []string{"list", "show", "logs", "watch", "pause", "resume", "cancel", "retry", "get", "set", "history", "diff", "revert", "script", "app"}
 	}
 	var lines []string
 	for _, name := range order {

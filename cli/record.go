@@ -47,6 +47,10 @@ func recordFields(r rikki.Record) []term.Field {
 		{Key: "state", Value: stateText(r.State) + notStopped(r)},
 		{Key: "started", Value: startedText(r)},
 		{Key: "took", Value: tookText(r)},
+		{Key: "queue", Value: queueText(r)},
+		{Key: "attempt", Value: attemptText(r)},
+		{Key: "asked", Value: controlText(r.Control)},
+		{Key: "repeats", Value: r.Parent},
 		{Key: "by", Value: r.Actor + via(r)},
 		{Key: "on", Value: onText(r)},
 		{Key: "database", Value: r.Database},
@@ -78,10 +82,55 @@ func notStopped(r rikki.Record) string {
 }
 
 func startedText(r rikki.Record) string {
+	if r.StartedAt.IsZero() {
+		return ""
+	}
 	return term.Time(r.StartedAt.Local()) + " (" + term.Ago(r.StartedAt, time.Now()) + ")"
 }
 
+// queueText says when a queued run may begin, and how urgent it is.
+func queueText(r rikki.Record) string {
+	if r.State != rikki.Queued {
+		return ""
+	}
+	text := "since " + term.Time(r.CreatedAt.Local()) + " (" + term.Ago(r.CreatedAt, time.Now()) + ")"
+	if r.Due.After(r.CreatedAt) {
+		text += ", due " + term.Time(r.Due.Local())
+	}
+	if r.Priority != 0 {
+		text += fmt.Sprintf(", priority %d", r.Priority)
+	}
+	return text
+}
+
+// attemptText is empty for the first attempt, which most runs end with.
+func attemptText(r rikki.Record) string {
+	if r.Attempt < 2 && r.Checkpoint.IsZero() {
+		return ""
+	}
+	text := fmt.Sprint(r.Attempt)
+	if !r.Checkpoint.IsZero() {
+		text += ", last checkpoint " + term.Ago(r.Checkpoint, time.Now())
+	}
+	return text
+}
+
+// controlText is what somebody last wanted of the run: "cancel by mira: wrong tenant".
+func controlText(c *rikki.Control) string {
+	if c == nil {
+		return ""
+	}
+	text := c.Action + " by " + c.Actor + " " + term.Ago(c.At, time.Now())
+	if c.Reason != "" {
+		text += ": " + c.Reason
+	}
+	return text
+}
+
 func tookText(r rikki.Record) string {
+	if r.StartedAt.IsZero() {
+		return ""
+	}
 	text := term.Duration(r.Duration)
 	if r.Timeout > 0 {
 		text += " of at most " + term.Duration(r.Timeout)

@@ -17,7 +17,7 @@ func newRootCommand(p *program) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		newRunCommand(p), newExecCommand(p), newAuditCommand(p), newListCommand(p), newRunsCommand(p), newStatusCommand(p), newDoctorCommand(p),
-		newDevCommand(p), newNewCommand(p), newConfigCommand(p), newCompletionCommand(p), newVersionCommand(p),
+		newServeCommand(p), newDevCommand(p), newNewCommand(p), newConfigCommand(p), newCompletionCommand(p), newVersionCommand(p),
 	)
 	root.SetHelpCommand(newHelpCommand(p, root))
 	c.parse = func(_ context.Context, args []string) error { return p.noCommand(root, c, args) }

@@ -146,6 +146,9 @@ func (v *runView) tellPeople(result *rikki.Result, err error, code int) error {
 	line, more := outcome(result), ""
 	if result.Recorded && !p.alone {
 		more = "→  " + p.call("runs", "show", result.Run)
+		if result.State == rikki.Paused {
+			more = "→  " + p.call("runs", "resume", result.Run)
+		}
 	}
 	if code == ExitOK {
 		p.tellLine(p.term.Done, line, more)

@@ -111,6 +111,9 @@ func (s *session) config() rikki.Config {
 	cfg := p.app.Config
 	cfg.Conn.URI, cfg.Conn.Origin = to.uri, to.origin
 	cfg.Conn.Getenv = func(string) string { return "" } // the target is the whole truth
+	if cfg.LookupEnv == nil {
+		cfg.LookupEnv = p.env.Lookup
+	}
 	if to.database != "" {
 		cfg.Conn.Database = to.database
 	}

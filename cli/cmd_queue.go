@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"context"
+	"regexp"
+
+	"github.com/rikki-go/rikki"
+)
+
+// checkQueue refuses flags that have no meaning with or without --queue.
+func (f runFlags) checkQueue() error {
+	switch {
+	case !f.Queue && f.Priority != 0:
+		return problemf(ExitUsage, "--priority is for a run in the queue: say --queue too")
+	case !f.Queue && !f.At.IsZero():
+		return problemf(ExitUsage, "--at is for a run in the queue: say --queue too")
+	case f.Queue && f.NoHistory:
+		return problemf(ExitUsage, "--queue and --no-history contradict each other: the queue is part of the history")
+	case f.Queue && f.Events:
+		return problemf(ExitUsage, "--queue and --events contradict each other: the events happen elsewhere")
+	}
+	return nil
+}
+
+// enqueue leaves a run to the processes that serve the queue, and prints its ID.
+func (p *program) enqueue(ctx context.Context, j job) error {
+	return p.with(ctx, func(s *session) error {
+		id, err := s.runs.Enqueue(ctx, j.script.Name, &rikki.RunOptions{
+			Params: j.layers, Timeout: j.flags.Timeout, DryRun: j.flags.DryRun, Trigger: "cli", Actor: j.flags.Actor,
+			Priority: j.flags.Priority, NotBefore: j.flags.At,
+		})
+		if err != nil {
+			return err
+		}
+		if p.term.JSON() {
+			return p.term.Result(struct {
+				V      int         `json:"v"`
+				Run    string      `json:"run"`
+				Script string      `json:"script"`
+				State  rikki.State `json:"state"`
+			}{1, id, j.script.Name, rikki.Queued})
+		}
+		p.term.Next(p.call("runs", "watch", id))
+		return p.term.Print("%s", id)
+	})
+}
+
+var runID = regexp.MustCompile(`\br_[0-9a-z]+`)
+
+// lastRun finds the run that an error speaks of.
+func lastRun(err error) string { return runID.FindString(err.Error()) }

@@ -1,0 +1,228 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rikki-go/rikki"
+)
+
+// controlFlags say who wants what of a run, and why.
+type controlFlags struct {
+	Reason string `placeholder:"TEXT" help:"Why; kept with the run and in the audit log."`
+	Actor  string `placeholder:"NAME" help:"Who wants it (default: the user)."`
+}
+
+func (f controlFlags) options() *rikki.ControlOptions {
+	return &rikki.ControlOptions{Reason: f.Reason, Actor: f.Actor}
+}
+
+// againFlags are those of commands that let a run go on or repeat it.
+type againFlags struct {
+	controlFlags
+	Queue  bool `help:"Leave it to the processes that serve the queue."`
+	Here   bool `help:"Run it here and now (default: as the run itself was started)."`
+	Events bool `short:"f" help:"Print every event as a line of JSON on standard output."`
+}
+
+func (f againFlags) check() error {
+	if f.Queue && f.Here {
+		return problemf(ExitUsage, "--queue and --here contradict each other")
+	}
+	return nil
+}
+
+// here tells where the run goes on: where its kind of run does, unless told otherwise.
+func (f againFlags) here(record rikki.Record) bool { return f.Here || !f.Queue && !record.Queue }
+
+func newRunsPauseCommand(p *program) *cobra.Command {
+	flags := &controlFlags{}
+	c := &command{
+		name: "pause", short: "Let a run rest at its next checkpoint.", args: []string{"RUN"}, flags: flags,
+		long: "Works wherever the run is executed, for scripts that keep checkpoints; a run that still waits in the queue is held\n" +
+			"there. It goes on with runs resume.",
+		examples: []string{"runs pause last", "runs pause r_7Kq2 --reason='too much load'"},
+		complete: p.runIDs,
+	}
+	c.run = func(ctx context.Context, args []string) error {
+		return p.with(ctx, func(s *session) error {
+			record, err := s.runs.Pause(ctx, args[0], flags.options())
+			return s.controlled(record, args[0], err, p.call("runs", "resume", record.ID))
+		})
+	}
+	return p.cobra(c)
+}
+
+func newRunsCancelCommand(p *program) *cobra.Command {
+	flags := &controlFlags{}
+	c := &command{
+		name: "cancel", short: "End a run for good.", args: []string{"RUN"}, flags: flags,
+		long: "Works wherever the run is executed, and also when the process that did is dead. What the run still does on the\n" +
+			"server is ended too. A run in the queue is taken out of it.",
+		examples: []string{"runs cancel last", "runs cancel r_7Kq2 --reason='wrong tenant'"},
+		complete: p.runIDs,
+	}
+	c.run = func(ctx context.Context, args []string) error {
+		return p.with(ctx, func(s *session) error {
+			record, err := s.runs.Cancel(ctx, args[0], flags.options())
+			return s.controlled(record, args[0], err, p.call("runs", "show", record.ID))
+		})
+	}
+	return p.cobra(c)
+}
+
+type resumeFlags struct {
+	againFlags
+	Force bool `help:"Go on though the program or the parameters have changed."`
+}
+
+func newRunsResumeCommand(p *program) *cobra.Command {
+	flags := &resumeFlags{}
+	c := &command{
+		name: "resume", short: "Go on with a run that is paused or interrupted.", args: []string{"RUN"}, flags: flags,
+		long: "The run goes on from its last checkpoint, with the parameters that it began with: through the queue if it came\n" +
+			"that way, or else here.",
+		examples: []string{"runs resume last", "runs resume r_7Kq2 --queue"},
+		complete: p.runIDs,
+	}
+	c.run = func(ctx context.Context, args []string) error {
+		if err := flags.check(); err != nil {
+			return err
+		}
+		var record rikki.Record
+		here := false
+		err := p.with(ctx, func(s *session) error {
+			var err error
+			if record, err = s.runs.Record(ctx, args[0]); err != nil {
+				return s.uncontrolled(args[0], err)
+			}
+			if here = flags.here(record); here {
+				return nil
+			}
+			opts := flags.options()
+			opts.Force = flags.Force
+			record, err = s.runs.Resume(ctx, record.ID, opts)
+			return s.controlled(record, args[0], err, p.call("runs", "watch", record.ID))
+		})
+		if err != nil || !here {
+			return err
+		}
+		return p.runAgain(ctx, &past{record: record, force: flags.Force, control: flags.controlFlags}, flags.Events)
+	}
+	return p.cobra(c)
+}
+
+func newRunsRetryCommand(p *program) *cobra.Command {
+	flags := &againFlags{}
+	c := &command{
+		name: "retry", short: "Run again what a run did that has ended.", args: []string{"RUN"}, flags: flags,
+		long: "A new run begins with the same parameters: in the queue if the old one came that way, or else here. Secrets are\n" +
+			"not kept with a run; they come from the environment.",
+		examples: []string{"runs retry last", "runs retry r_7Kq2 --queue"},
+		complete: p.runIDs,
+	}
+	c.run = func(ctx context.Context, args []string) error {
+		if err := flags.check(); err != nil {
+			return err
+		}
+		var record rikki.Record
+		here := false
+		err := p.with(ctx, func(s *session) error {
+			var err error
+			if record, err = s.runs.Record(ctx, args[0]); err != nil {
+				return s.uncontrolled(args[0], err)
+			}
+			if here = flags.here(record); here {
+				return nil
+			}
+			record, err = s.runs.Retry(ctx, record.ID, flags.options())
+			return s.controlled(record, args[0], err, p.call("runs", "watch", record.ID))
+		})
+		if err != nil || !here {
+			return err
+		}
+		return p.runAgain(ctx, &past{record: record, retry: true, control: flags.controlFlags}, flags.Events)
+	}
+	return p.cobra(c)
+}
+
+// past is a run that goes on here, or that a new run repeats.
+type past struct {
+	record  rikki.Record
+	retry   bool
+	force   bool
+	control controlFlags
+}
+
+// runAgain shows the run as any other that is executed here.
+func (p *program) runAgain(ctx context.Context, again *past, events bool) error {
+	j := job{past: again, flags: runFlags{Events: events}}
+	j.script.Name = again.record.Script
+	return p.run(ctx, j)
+}
+
+// again does what the past asks for.
+func (s *session) again(ctx context.Context, again *past, opts *rikki.RunOptions) (*rikki.Result, error) {
+	opts.Force = again.force
+	id := again.record.ID
+	if !again.retry {
+		result, err := s.runs.Continue(ctx, id, opts)
+		return result, s.explain(err)
+	}
+	if _, err := s.runs.Script(again.record.Script); err != nil {
+		return nil, err
+	}
+	record, err := s.runs.Retry(ctx, id, again.control.options())
+	if err != nil {
+		return nil, s.explain(err)
+	}
+	result, err := s.runs.Continue(ctx, record.ID, opts)
+	if result == nil {
+		// It was meant for here: it must not begin elsewhere, later.
+		_, cancelErr := s.runs.Cancel(context.WithoutCancel(ctx), record.ID, &rikki.ControlOptions{Reason: "it could not begin"})
+		err = errors.Join(err, cancelErr)
+	}
+	return result, s.explain(err)
+}
+
+// controlled tells how a run stands that somebody has changed.
+func (s *session) controlled(record rikki.Record, id string, err error, next string) error {
+	if err != nil {
+		return s.uncontrolled(id, err)
+	}
+	p := s.p
+	if p.term.JSON() {
+		return p.term.Result(struct {
+			V int `json:"v"`
+			rikki.Record
+		}{1, record})
+	}
+	p.term.Done("%s %s is %s", record.Script, record.ID, record.State)
+	p.term.Next(next)
+	return nil
+}
+
+// uncontrolled explains why a run can't be changed.
+func (s *session) uncontrolled(id string, err error) error {
+	if errors.Is(err, rikki.ErrNotFound) || is[*rikki.AmbiguousError](err) {
+		return s.noRun(id, err)
+	}
+	return s.explain(err)
+}
+
+func (s *session) explain(err error) error {
+	switch {
+	case errors.Is(err, rikki.ErrSourceChanged):
+		return &problemError{
+			What: plain(err), Code: ExitUsage, Err: err,
+			Fix: "use the program that the run began with, or say --force once you know that the change does no harm",
+		}
+	case errors.Is(err, rikki.ErrState):
+		return &problemError{What: plain(err), Code: ExitUsage, Fix: "see " + s.p.call("runs", "show", cmp.Or(lastRun(err), "RUN")), Err: err}
+	default:
+		return err
+	}
+}
