@@ -209,3 +209,42 @@ func TestServeReturnsWhatKeepsItFromBeginning(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 }
+
+// The server stands still for longer than a lease lasts: what was under way is taken over afterwards, nothing is lost, and
+// the process that serves needs no help.
+func TestServeOutlastsAServerThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Dedicated(t, nil)
+	cfg := &rikki.Config{LeaseTTL: 3 * time.Second}
+	cfg.Conn.URI, cfg.Conn.Database = server.URI(), "shop"
+	g := newGate(1)
+	app := rikki.New(cfg).MustAdd(&steps{at: g.at})
+	t.Cleanup(func() { closeApp(t, app) })
+	unreachable := make(chan struct{})
+	var once sync.Once
+	stop := serving(t, app, rikki.ServeOptions{Report: func(s rikki.ServeStatus) {
+		if s.Err != nil {
+			once.Do(func() { close(unreachable) })
+		}
+	}})
+	id, waiting := enqueue(t, app, "steps", nil), enqueue(t, app, "steps", nil)
+	<-g.reached
+	if err := server.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	<-unreachable // after the history's timeout, which is longer than a lease
+	if err := server.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	close(g.open)
+	record := await(t, app, id, inState(rikki.Succeeded))
+	if record.Attempt != 2 || record.Counters["steps"] != 3 {
+		t.Errorf("taken over: %+v", record)
+	}
+	if record := await(t, app, waiting, inState(rikki.Succeeded)); record.Attempt != 1 {
+		t.Errorf("what waited: %+v", record)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
