@@ -262,11 +262,12 @@ func (x *execution) beginRecord(ctx context.Context) error {
 
 // abandon undoes what of open had succeeded.
 func (x *execution) abandon(ctx context.Context, err error) {
+	state := x.unbegun(ctx)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
 	defer cancel()
 	if x.recorder.on() {
 		_, _ = x.recorder.finish(ctx, store.Finish{ // the error of open is what the caller gets
-			State: x.unbegun(), Error: &store.RunError{Kind: "connection", Message: x.redactor.Text(err.Error())},
+			State: state, Error: &store.RunError{Kind: "connection", Message: x.redactor.Text(err.Error())},
 		})
 		x.recorder.end(ctx)
 	}

@@ -9,11 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-
 	"github.com/rikki-go/rikki/internal/child"
 	"github.com/rikki-go/rikki/internal/plain"
 	"github.com/rikki-go/rikki/internal/redact"
@@ -104,41 +99,4 @@ func (c *Command) failure(err error, out *execOutput) error {
 	default:
 		return fmt.Errorf("%s ended with %w", name, err)
 	}
-}
-
-// killApp ends what the server still does for a program that is gone, and its
-// open transactions. Programs that connect with an app name of their own aren't
-// found.
-func killApp(ctx context.Context, client *mongo.Client, appName string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
-	defer cancel()
-	admin := client.Database("admin", options.Database().SetReadConcern(readconcern.Local())) // $currentOp takes no other
-	cursor, err := admin.Aggregate(ctx, mongo.Pipeline{
-		{{Key: "$currentOp", Value: bson.D{{Key: "idleSessions", Value: true}}}},
-		{{Key: "$match", Value: bson.D{{Key: "appName", Value: appName}}}},
-		{{Key: "$project", Value: bson.D{{Key: "opid", Value: 1}, {Key: "lsid.id", Value: 1}}}},
-	})
-	if err != nil {
-		return fmt.Errorf("list operations: %w", err)
-	}
-	var ops []struct {
-		ID      any `bson:"opid"`
-		Session struct {
-			ID bson.Binary `bson:"id"`
-		} `bson:"lsid"`
-	}
-	if err := cursor.All(ctx, &ops); err != nil {
-		return fmt.Errorf("list operations: %w", err)
-	}
-	var sessions []bson.Binary
-	var errs []error
-	for _, op := range ops {
-		if len(op.Session.ID.Data) > 0 {
-			sessions = append(sessions, op.Session.ID)
-		}
-		if op.ID != nil {
-			errs = append(errs, admin.RunCommand(ctx, bson.D{{Key: "killOp", Value: 1}, {Key: "op", Value: op.ID}}).Err())
-		}
-	}
-	return errors.Join(append(errs, killSessions(ctx, client, sessions))...)
 }

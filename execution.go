@@ -123,31 +123,38 @@ func (x *execution) drain(ctx context.Context, cancel context.CancelCauseFunc, r
 // halt cancels the script, ends what it does on the server, and waits for it
 // as long as its grace lasts.
 func (x *execution) halt(ctx context.Context, cancel context.CancelCauseFunc, reason error, done <-chan outcome) outcome {
-	// The driver forgets an operation when its context ends, so look first.
-	sessions := x.app.monitor.sessions(x.run.id)
 	cancel(reason)
-	x.kill(ctx, sessions)
-
 	grace := time.NewTimer(x.opts.Grace)
 	defer grace.Stop()
-	select {
-	case out := <-done:
-		out.err = stopError(reason, out.err)
-		return out
-	case <-grace.C:
-		x.kill(ctx, x.app.monitor.sessions(x.run.id))
-		err := fmt.Errorf("%w; the script did not stop within %s of being cancelled and may still be writing", reason, x.opts.Grace)
-		return outcome{err: err, late: done}
+	settled := x.app.monitor.settled(x.run.id)
+	for {
+		select {
+		case <-settled:
+			settled = nil
+			x.kill(ctx, nil)
+		case out := <-done:
+			x.kill(ctx, x.app.monitor.transactions(x.run.id))
+			out.err = stopError(reason, out.err)
+			return out
+		case <-grace.C:
+			x.kill(ctx, x.app.monitor.transactions(x.run.id))
+			err := fmt.Errorf("%w; the script did not stop within %s of being cancelled and may still be writing", reason, x.opts.Grace)
+			return outcome{err: err, late: done}
+		}
 	}
 }
 
+// kill ends what the server still does for commands whose context has ended,
+// and for the transactions in the given sessions.
 func (x *execution) kill(ctx context.Context, sessions []bson.Binary) {
 	if x.dry != nil {
 		return // everything is undone at the end
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
 	defer cancel()
-	if err := killSessions(ctx, x.ref.Client(), sessions); err != nil {
+	client := x.ref.Client()
+	err := errors.Join(killConnections(ctx, client, x.app.monitor.takeCut(x.run.id)), killSessions(ctx, client, sessions))
+	if err != nil {
 		x.log.Warn("operations may go on at the server", "error", err)
 	}
 }
@@ -219,7 +226,7 @@ func (x *execution) cleanup(caller context.Context) error {
 		return wrapIf("cleanup", err)
 	case <-ctx.Done():
 	}
-	x.kill(ctx, x.app.monitor.sessions(x.run.id))
+	x.kill(ctx, nil)
 	grace := time.NewTimer(x.opts.Grace)
 	defer grace.Stop()
 	select {

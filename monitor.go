@@ -2,42 +2,41 @@ package rikki
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 )
 
-// monitor knows which sessions the operations of each run use, because a
-// cancelled context alone doesn't stop the server: it goes on with an update
-// after the client has hung up. Commands are tied to their run through the
-// context they were sent with.
+// monitor knows what the server does for each run, because a cancelled context
+// alone doesn't stop it: the driver closes the connection and the server goes
+// on with an update whose client has hung up. Commands are tied to their run
+// through the context they were sent with.
 type monitor struct {
 	next *event.CommandMonitor // of the app's author, or nil
 
 	mu   sync.Mutex
-	runs map[string]*runSessions
+	runs map[string]*commands
 }
 
-// runSessions are the sessions that the server may still be working for.
-type runSessions struct {
-	inFlight map[int64]bson.Binary // by request
-	inTxn    map[string]bson.Binary
-	open     []*openTx // of Run.Tx
+// commands are those of one run.
+type commands struct {
+	inFlight map[int64]string       // by request, the session
+	inTxn    map[string]bson.Binary // sessions with an open transaction
+	cut      []int64                // connections closed under a command, as the server numbers them
+	settled  chan struct{}          // closed when nothing is in flight any more, if somebody waits
+	open     []*openTx              // of Run.Tx
 }
 
 func newMonitor(next *event.CommandMonitor) *monitor {
-	return &monitor{next: next, runs: make(map[string]*runSessions)}
+	return &monitor{next: next, runs: make(map[string]*commands)}
 }
 
 // watch begins to follow a run; forget ends it.
 func (m *monitor) watch(run string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.runs[run] = &runSessions{inFlight: make(map[int64]bson.Binary), inTxn: make(map[string]bson.Binary)}
+	m.runs[run] = &commands{inFlight: make(map[int64]string), inTxn: make(map[string]bson.Binary)}
 }
 
 func (m *monitor) forget(run string) {
@@ -46,28 +45,49 @@ func (m *monitor) forget(run string) {
 	delete(m.runs, run)
 }
 
-// sessions returns the sessions of the run that have an operation under way or
-// a transaction open.
-func (m *monitor) sessions(run string) []bson.Binary {
+// settled returns a channel that is closed once the run has no command in
+// flight. It is for a run whose context has ended, which sends no new ones.
+func (m *monitor) settled(run string) <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tracked := m.runs[run]
+	if tracked == nil || len(tracked.inFlight) == 0 {
+		done := make(chan struct{})
+		close(done)
+		return done
+	}
+	if tracked.settled == nil {
+		tracked.settled = make(chan struct{})
+	}
+	return tracked.settled
+}
+
+// takeCut returns the connections that were closed under a command of the run
+// since the last call.
+func (m *monitor) takeCut(run string) []int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	tracked := m.runs[run]
 	if tracked == nil {
 		return nil
 	}
-	seen := make(map[string]bool)
-	var sessions []bson.Binary
-	add := func(id bson.Binary) {
-		if !seen[string(id.Data)] {
-			seen[string(id.Data)] = true
-			sessions = append(sessions, id)
-		}
+	cut := tracked.cut
+	tracked.cut = nil
+	return cut
+}
+
+// transactions returns the sessions in which the run has left a transaction
+// open. The run holds them still, so they are nobody else's.
+func (m *monitor) transactions(run string) []bson.Binary {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tracked := m.runs[run]
+	if tracked == nil {
+		return nil
 	}
-	for _, id := range tracked.inFlight {
-		add(id)
-	}
+	sessions := make([]bson.Binary, 0, len(tracked.inTxn))
 	for _, id := range tracked.inTxn {
-		add(id)
+		sessions = append(sessions, id)
 	}
 	return sessions
 }
@@ -82,13 +102,14 @@ func (m *monitor) commandMonitor() *event.CommandMonitor {
 			}
 		},
 		Succeeded: func(ctx context.Context, e *event.CommandSucceededEvent) {
-			m.finished(ctx, e.RequestID, replyError(e.Reply))
+			m.finished(ctx, e.CommandFinishedEvent, replyError(e.Reply), false)
 			if m.next != nil && m.next.Succeeded != nil {
 				m.next.Succeeded(ctx, e)
 			}
 		},
 		Failed: func(ctx context.Context, e *event.CommandFailedEvent) {
-			m.finished(ctx, e.RequestID, e.Failure)
+			// The driver closes the connection when the context ends before the answer.
+			m.finished(ctx, e.CommandFinishedEvent, e.Failure, ctx.Err() != nil)
 			if m.next != nil && m.next.Failed != nil {
 				m.next.Failed(ctx, e)
 			}
@@ -101,8 +122,28 @@ func (m *monitor) started(ctx context.Context, e *event.CommandStartedEvent) {
 	if run == "" {
 		return
 	}
-	subtype, data, ok := e.Command.Lookup("lsid", "id").BinaryOK()
-	if !ok {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tracked := m.runs[run]
+	if tracked == nil {
+		return
+	}
+	// The command's bytes belong to the driver's buffer and are used again.
+	subtype, data, _ := e.Command.Lookup("lsid", "id").BinaryOK()
+	session := string(data)
+	tracked.inFlight[e.RequestID] = session
+	tracked.noteStray(e.CommandName, e.Command)
+	switch {
+	case e.Command.Lookup("startTransaction").Type == bson.TypeBoolean:
+		tracked.inTxn[session] = bson.Binary{Subtype: subtype, Data: []byte(session)}
+	case e.CommandName == "commitTransaction" || e.CommandName == "abortTransaction":
+		delete(tracked.inTxn, session)
+	}
+}
+
+func (m *monitor) finished(ctx context.Context, e event.CommandFinishedEvent, err error, cut bool) {
+	run := runOf(ctx)
+	if run == "" {
 		return
 	}
 	m.mu.Lock()
@@ -111,46 +152,15 @@ func (m *monitor) started(ctx context.Context, e *event.CommandStartedEvent) {
 	if tracked == nil {
 		return
 	}
-	// The command's bytes belong to the driver's buffer and are used again.
-	id := bson.Binary{Subtype: subtype, Data: append([]byte(nil), data...)}
-	tracked.inFlight[e.RequestID] = id
-	tracked.noteStray(e.CommandName, e.Command)
-	switch {
-	case e.Command.Lookup("startTransaction").Type == bson.TypeBoolean:
-		tracked.inTxn[string(id.Data)] = id
-	case e.CommandName == "commitTransaction" || e.CommandName == "abortTransaction":
-		delete(tracked.inTxn, string(id.Data))
+	if err != nil {
+		tracked.noteFailure(tracked.inFlight[e.RequestID], err)
 	}
-}
-
-func (m *monitor) finished(ctx context.Context, request int64, err error) {
-	run := runOf(ctx)
-	if run == "" {
-		return
+	if cut && e.ServerConnectionID != nil {
+		tracked.cut = append(tracked.cut, *e.ServerConnectionID)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if tracked := m.runs[run]; tracked != nil {
-		if err != nil {
-			tracked.noteFailure(string(tracked.inFlight[request].Data), err)
-		}
-		delete(tracked.inFlight, request)
+	delete(tracked.inFlight, e.RequestID)
+	if len(tracked.inFlight) == 0 && tracked.settled != nil {
+		close(tracked.settled)
+		tracked.settled = nil
 	}
-}
-
-// killSessions ends what the server is doing for the given sessions, and their
-// transactions.
-func killSessions(ctx context.Context, client *mongo.Client, sessions []bson.Binary) error {
-	if len(sessions) == 0 {
-		return nil
-	}
-	ids := make(bson.A, len(sessions))
-	for i, id := range sessions {
-		ids[i] = bson.D{{Key: "id", Value: id}}
-	}
-	err := client.Database("admin").RunCommand(ctx, bson.D{{Key: "killSessions", Value: ids}}).Err()
-	if err != nil && !errors.Is(err, mongo.ErrClientDisconnected) {
-		return fmt.Errorf("killing what the run still does on the server: %w", err)
-	}
-	return nil
 }

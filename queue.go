@@ -311,11 +311,15 @@ func (a *App) refuse(ctx context.Context, h *hold, why error) error {
 
 // unbegun is the state of a run whose connections could not be opened: one from
 // the queue can be tried again.
-func (x *execution) unbegun() State {
-	if x.ro.hold != nil {
+func (x *execution) unbegun(caller context.Context) State {
+	switch {
+	case x.ro.hold != nil:
 		return Interrupted
+	case caller.Err() != nil:
+		return stateOf(stopReason(caller))
+	default:
+		return Failed
 	}
-	return Failed
 }
 
 func (c Config) lookupEnv() func(string) (string, bool) {

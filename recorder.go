@@ -46,7 +46,9 @@ func (r *recorder) begin(ctx context.Context, source *conn.Source, run store.New
 	}
 	began := time.Now()
 	s := store.New(ref.DB())
-	started, err := s.Start(ctx, run)
+	// A start that is given up half-way may leave a record, and with it a place
+	// taken. It is bounded by the client's timeout; the caller looks at ctx.
+	started, err := s.Start(context.WithoutCancel(ctx), run)
 	if err != nil {
 		_ = ref.Release(context.WithoutCancel(ctx)) // the error above is what matters
 		return recordError(run.Script, err)
