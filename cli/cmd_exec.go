@@ -68,11 +68,6 @@ func (p *program) readExec(c *command, flags *execFlags, args []string) (*rikki.
 		return nil, p.execUsage("the program stands before the two dashes", append(rest, words...))
 	case len(words) == 0:
 		return nil, p.execUsage("exec needs a program to run", []string{"node", "old.js"})
-	case flags.Queue:
-		return nil, &problemError{
-			What: "exec can't leave a program to the queue", Code: ExitUsage,
-			Why: "another machine may not have it", Fix: "leave --queue out, or make a script of the program: " + p.call("new", "script", "NAME"),
-		}
 	case flags.DryRun:
 		return nil, &problemError{
 			What: "exec has no dry run", Why: "what another program would write can't be seen or held back", Code: ExitUsage,

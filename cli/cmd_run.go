@@ -26,9 +26,6 @@ type runFlags struct {
 	NoHistory bool          `help:"Leave no record of the run; nothing stops it from running twice at a time."`
 	Actor     string        `placeholder:"NAME" help:"Who starts the run (default: the user)."`
 	Events    bool          `short:"f" help:"Print every event as a line of JSON on standard output."`
-	Queue     bool          `help:"Leave the run to the processes that serve the queue, and print its ID."`
-	Priority  int           `placeholder:"N" help:"With --queue: of what is due, the greatest is next (default: 0)."`
-	At        time.Time     `placeholder:"TIME" help:"With --queue: not before this time (2026-01-02T15:04, +2h)."`
 }
 
 func newRunCommand(p *program) *cobra.Command {
@@ -39,7 +36,10 @@ func newRunCommand(p *program) *cobra.Command {
 			"run SCRIPT --dry-run", "run SCRIPT --timeout=90s --json", "run SCRIPT --config=@params.json",
 			"run SCRIPT --queue --at=+2h",
 		},
-		flags:    &runFlags{},
+		flags: &struct {
+			runFlags
+			queueFlags
+		}{},
 		complete: func(context.Context, []string) []string { return p.scriptNames() },
 	}
 	c.parse = func(ctx context.Context, args []string) error {
@@ -47,7 +47,7 @@ func newRunCommand(p *program) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if job.flags.Queue {
+		if job.queue.Queue {
 			return p.enqueue(ctx, job)
 		}
 		return p.run(ctx, job)
@@ -59,6 +59,7 @@ func newRunCommand(p *program) *cobra.Command {
 type job struct {
 	script rikki.ScriptInfo
 	flags  runFlags
+	queue  queueFlags
 	layers []params.Layer
 	past   *past // what goes on or is repeated; nil for a new run
 }
@@ -87,8 +88,12 @@ func (p *program) readRun(ctx context.Context, args []string) (job, error) {
 	if err != nil {
 		return job{}, err
 	}
+	queue, err := p.queueSpec()
+	if err != nil {
+		return job{}, err
+	}
 	parsed, argErr := params.Parser{
-		Specs: []*params.Spec{global, run, script.Params.Named(name)}, Stdin: p.std.In,
+		Specs: []*params.Spec{global, run, script.Params.Named(name), queue.Named(name)}, Stdin: p.std.In,
 	}.Parse(args)
 	setErr := p.setUp(parsed.Flags[0])
 	if uriErr := refuseURI(args); uriErr != nil {
@@ -98,11 +103,12 @@ func (p *program) readRun(ctx context.Context, args []string) (job, error) {
 		return job{}, p.noScript(name, nameErr)
 	}
 	runErr := run.Fill(&j.flags, parsed.Flags[1], parsed.File[1])
+	queueErr := params.Join(queue.Fill(&j.queue, parsed.Flags[3], parsed.File[3]), j.queue.check(j.flags))
 	j.layers = []params.Layer{parsed.Flags[2], script.Params.FromEnv(p.env.Lookup, envPrefix(name)), parsed.File[2]}
-	err = params.Join(p.extraWords(name, parsed.Rest), argErr, setErr, runErr, j.flags.checkQueue())
+	err = params.Join(p.extraWords(name, parsed.Rest), argErr, setErr, runErr, queueErr)
 	fillErr := p.fillScript(app, &j)
 	switch {
-	case j.flags.Queue && onlySecretsMissing(script, fillErr):
+	case j.queue.Queue && onlySecretsMissing(script, fillErr):
 		return j, err // the process that runs it has them
 	case err != nil || !onlySecretsMissing(script, fillErr):
 		return j, params.Join(err, fillErr)

@@ -23,7 +23,7 @@ import (
 func demoApp() cli.App {
 	return cli.App{
 		Name: "demo", Description: "demo is a program for tests.", Version: "1.2.3",
-		Scripts: []rikki.Script{&Greet{}, &Hang{}, &Stubborn{}, &Fail{}, &Check{}, &Vault{}, &Walk{}},
+		Scripts: []rikki.Script{&Greet{}, &Hang{}, &Stubborn{}, &Fail{}, &Check{}, &Vault{}, &Walk{}, &Tidy{}},
 		Config:  rikki.Config{HistoryDatabase: os.Getenv("DEMO_HISTORY"), LeaseTTL: 3 * time.Second, Actor: "tester"},
 	}
 }
@@ -212,3 +212,10 @@ func (w *Walk) stand(ctx context.Context, run *rikki.Run) error {
 		}
 	}
 }
+
+// Tidy has a parameter that is named like a flag of the queue.
+type Tidy struct {
+	Queue string `help:"The queue to tidy up."`
+}
+
+func (t *Tidy) Execute(context.Context, *rikki.Run) (any, error) { return "tidied " + t.Queue, nil }

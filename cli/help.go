@@ -172,8 +172,12 @@ func (p *program) wordsOf(args []string) []string {
 	if err != nil {
 		return nil
 	}
+	queue, err := p.queueSpec()
+	if err != nil {
+		return nil
+	}
 	parsed, _ := params.Parser{ // what is wrong is found when the line is really read
-		Specs: []*params.Spec{global, run}, Open: closed, Stdin: strings.NewReader(""),
+		Specs: []*params.Spec{global, run, queue}, Open: closed, Stdin: strings.NewReader(""),
 	}.Parse(args)
 	return parsed.Rest
 }

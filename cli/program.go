@@ -24,7 +24,7 @@ type program struct {
 	flags globalFlags
 	given []params.Layer // where flags has its values from
 	term  *term.Term
-	specs struct{ global, run *params.Spec }
+	specs struct{ global, run, queue *params.Spec }
 	known *rikki.App // the app without a connection
 	// alone says that the program is one script, so that nothing but flags is on the command line.
 	alone bool

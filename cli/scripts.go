@@ -79,6 +79,13 @@ func (p *program) scriptHelp(b *page, args []string) error {
 		return err
 	}
 	b.flags("Flags of the run", run)
+	queue, err := p.queueSpec()
+	if err != nil {
+		return err
+	}
+	if len(params.Clash(script.Params, queue)) == 0 {
+		b.flags("Flags of the queue", queue)
+	}
 	if timeout := script.Options.Timeout; timeout > 0 {
 		b.WriteString("\n  Timeout unless told otherwise: " + timeout.String() + "\n")
 	}
