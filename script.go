@@ -106,7 +106,9 @@ type Options struct {
 
 	// DryRun says that the script honours [Run.DryRun] by itself. Its dry run
 	// then runs as it is, and every write is refused. Without it, a dry run
-	// executes the script in a transaction that is aborted at the end.
+	// executes the script in a transaction that is aborted at the end. Either
+	// way only what goes through the [Run] is held back, not what the script
+	// does elsewhere.
 	DryRun bool
 }
 
