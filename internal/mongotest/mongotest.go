@@ -34,8 +34,13 @@ var shared struct { //nolint:gochecknoglobals // see above
 // Main runs a package's tests, then stops the server if one was started, and
 // fails when goroutines are left. It returns the exit code.
 func Main(m *testing.M, ignore ...goleak.Option) int {
+	return MainAfter(m, func() error { return nil }, ignore...)
+}
+
+// MainAfter is [Main] for packages that have more to stop than the server.
+func MainAfter(m *testing.M, more func() error, ignore ...goleak.Option) int {
 	code := m.Run()
-	if err := stop(); err != nil {
+	if err := errors.Join(more(), stop()); err != nil {
 		fmt.Fprintln(os.Stderr, "mongotest:", err)
 		code = max(code, 1)
 	}
@@ -91,12 +96,12 @@ func testOptions(o *embedded.Options) *embedded.Options {
 func need(t testing.TB) {
 	t.Helper()
 	shared.once.Do(start)
-	unavailable(t, shared.err)
+	Unavailable(t, shared.err)
 }
 
-// unavailable skips or fails the test when there is no mongod to be had. A
+// Unavailable skips or fails the test when there is no mongod to be had. A
 // mongod that is there and does not start is always a failure.
-func unavailable(t testing.TB, err error) {
+func Unavailable(t testing.TB, err error) {
 	t.Helper()
 	switch {
 	case err == nil:
@@ -141,7 +146,7 @@ func Dedicated(t testing.TB, opts *embedded.Options) *embedded.Server {
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	s, err := embedded.Start(ctx, testOptions(opts))
-	unavailable(t, err)
+	Unavailable(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
