@@ -1,8 +1,8 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -11,21 +11,23 @@ import (
 
 // Entry is one change that somebody made to a run from outside. Entries are added and never changed.
 type Entry struct {
-	Run    string    `bson:"run"`
-	Script string    `bson:"script"`
-	Action Action    `bson:"action"`
-	Actor  string    `bson:"actor"`
-	Reason string    `bson:"reason,omitempty"`
-	From   State     `bson:"from"`
-	To     State     `bson:"to"`
-	Forced bool      `bson:"forced,omitempty"`
-	At     time.Time `bson:"at"`
+	// Schedule is the ID of the schedule that was changed, in place of Run.
+	Schedule string    `bson:"schedule,omitempty"`
+	Run      string    `bson:"run"`
+	Script   string    `bson:"script"`
+	Action   Action    `bson:"action"`
+	Actor    string    `bson:"actor"`
+	Reason   string    `bson:"reason,omitempty"`
+	From     State     `bson:"from"`
+	To       State     `bson:"to"`
+	Forced   bool      `bson:"forced,omitempty"`
+	At       time.Time `bson:"at"`
 }
 
 // Audit adds an entry, at the server's time.
 func (s *Store) Audit(ctx context.Context, e Entry) error {
 	// As with logs, the run within the _id makes the index that every collection has enough.
-	key := bson.D{{Key: "r", Value: e.Run}, {Key: "n", Value: bson.NewObjectID()}}
+	key := bson.D{{Key: "r", Value: cmp.Or(e.Run, e.Schedule)}, {Key: "n", Value: bson.NewObjectID()}}
 	doc := bson.D{
 		{Key: "run", Value: e.Run},
 		{Key: "script", Value: e.Script},
@@ -36,16 +38,20 @@ func (s *Store) Audit(ctx context.Context, e Entry) error {
 		{Key: "to", Value: e.To},
 		{Key: "forced", Value: e.Forced},
 	}
+	what := "run " + e.Run
+	if e.Schedule != "" {
+		what, doc = "schedule "+e.Schedule, append(doc, bson.E{Key: "schedule", Value: e.Schedule})
+	}
 	pipeline := bson.A{bson.D{{Key: "$replaceWith", Value: op("$mergeObjects",
 		bson.D{{Key: "_id", Value: "$_id"}}, literal(doc), bson.D{{Key: "at", Value: now}})}}}
-	_, err := s.audit.UpdateOne(ctx, bson.D{{Key: "_id", Value: key}}, pipeline, options.UpdateOne().SetUpsert(true).SetComment(e.Run))
+	_, err := s.audit.UpdateOne(ctx, bson.D{{Key: "_id", Value: key}}, pipeline, options.UpdateOne().SetUpsert(true).SetComment(cmp.Or(e.Run, e.Schedule)))
 	if err != nil {
-		return wrap(fmt.Sprintf("run %s is changed, but the audit log doesn't say so", e.Run), err)
+		return wrap(what+" is changed, but the audit log doesn't say so", err)
 	}
 	return nil
 }
 
-// Entries returns what was done to a run from outside, oldest first.
+// Entries returns what was done to a run, or to the schedule with this ID, from outside, oldest first.
 func (s *Store) Entries(ctx context.Context, run string) ([]Entry, error) {
 	filter := bson.D{{Key: "_id", Value: bson.D{
 		{Key: "$gte", Value: bson.D{{Key: "r", Value: run}, {Key: "n", Value: bson.MinKey{}}}},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 // ErrTooLarge says that a checkpoint doesn't fit.
@@ -34,6 +35,14 @@ func (s *Store) Checkpoint(ctx context.Context, id string, epoch int64, c Checkp
 	pipeline := bson.A{bson.D{{Key: "$unset", Value: "checkpoint"}}, bson.D{{Key: "$set", Value: set}}}
 	res := s.runs.FindOneAndUpdate(ctx, owned(id, epoch, activeStates()), pipeline, after(id).SetProjection(pulseFields()))
 	return pulseOf(res, id, epoch, "store the checkpoint of run ")
+}
+
+// Advanced tells of a run whose checkpoints are elsewhere, in the transactions of its own work, that this owner has got on with
+// it. So the owners that died before count no more, as behind a [Store.Checkpoint]. It may be repeated.
+func (s *Store) Advanced(ctx context.Context, id string, epoch int64) error {
+	filter := append(owned(id, epoch, activeStates()), bson.E{Key: "lapses", Value: bson.D{{Key: "$exists", Value: true}}})
+	_, err := s.runs.UpdateOne(ctx, filter, bson.D{{Key: "$unset", Value: bson.D{{Key: "lapses", Value: ""}}}}, options.UpdateOne().SetComment(id))
+	return wrap("note that run "+id+" gets on", err)
 }
 
 // Encode turns a checkpoint's value into BSON. Unlike a result, one that BSON can't hold is an error.

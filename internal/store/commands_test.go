@@ -112,6 +112,7 @@ func use(t *testing.T, s *Store) {
 	if entries, err := s.Entries(ctx, queued.ID); err != nil || len(entries) != 3 {
 		t.Fatalf("audit: got %v, %v, want three entries", entries, err)
 	}
+	useSchedules(t, s)
 	_, err = s.Run(ctx, n.ID)
 	check(err)
 	_, err = s.Latest(ctx, n.Script)
@@ -130,7 +131,7 @@ func TestEveryCommandIsMajority(t *testing.T) {
 		name := commandName(cmd)
 		seen[name]++
 		switch name {
-		case "findAndModify", "update", "insert", "createIndexes":
+		case "findAndModify", "update", "insert", "delete", "createIndexes":
 			if w, ok := cmd.Lookup("writeConcern", "w").StringValueOK(); !ok || w != "majority" {
 				t.Errorf("%s has write concern %s", name, cmd.Lookup("writeConcern"))
 			}
@@ -167,7 +168,7 @@ func TestIndexesAreWhatTheServerHas(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for range 2 { // again is fine
-		if err := b.EnsureIndexes(t.Context()); err != nil {
+		if err := errors.Join(openNotifications(t, b), b.EnsureIndexes(t.Context()), b.EnsureScheduleIndexes(t.Context())); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -24,6 +24,8 @@ const (
 	Cancel Action = "cancel"
 	// Retry begins a new run with the same input; the entry stands beside the old one.
 	Retry Action = "retry"
+	// Tune changes how fast the run goes.
+	Tune Action = "tune"
 )
 
 // Request is an action with who asks and why.
@@ -72,15 +74,11 @@ func (r Request) filter() bson.D {
 		return in(Queued, Running, Pausing, Paused, Interrupted)
 	case Pause:
 		// What never began can wait as well as what can go on.
-		return append(in(Queued, Running, Interrupted), bson.E{Key: "$or", Value: bson.A{
-			bson.D{{Key: "attempt", Value: 0}}, bson.D{{Key: "resumable", Value: true}},
-		}})
+		return append(in(Queued, Running, Interrupted), repeatable())
 	default:
 		resting := op("$or", op("$in", "$state", []State{Paused, Interrupted}), lapsed())
 		return append(in(Paused, Interrupted, Running, Pausing),
-			bson.E{Key: "$or", Value: bson.A{
-				bson.D{{Key: "attempt", Value: 0}}, bson.D{{Key: "resumable", Value: true}},
-			}},
+			repeatable(),
 			bson.E{Key: "$expr", Value: op("$and", resting, op("$not", kept()))},
 		)
 	}
@@ -146,7 +144,7 @@ func (s *Store) whyNotControlled(ctx context.Context, id string, a Action) (Run,
 	switch {
 	case run.State.Final():
 		return no("it is " + run.State.String())
-	case a != Cancel && run.Attempt > 0 && !run.Resumable:
+	case a != Cancel && !run.Fresh() && !run.Resumable:
 		return no("its script keeps no checkpoints (Options.Resumable)")
 	case a == Resume && run.State == Pausing:
 		return no("it is still pausing: wait until it is paused")

@@ -30,7 +30,14 @@
 // A queued run is the same document in an earlier state. It has the field ready while a process that serves the queue may
 // take it, and a partial index over such runs is in the order in which they are taken. [Store.Claim] takes the run, its slot
 // and the next epoch in one write. An interrupted run becomes ready again when it came through the queue and its script
-// keeps checkpoints.
+// keeps checkpoints, or has not begun.
+//
+// Whether it has is what the field unbegun says, for scripts that keep none: taking the run sets it, and [Store.Begin] removes it
+// in a write of its own, which the majority has before the script's first line. A process that dies in between has done
+// nothing, so the run is taken again from its beginning; one that dies behind it may have done anything, so it never is.
+//
+// [Store.Claim] takes several runs in one command and reads back which it got. A [Group] sends what several runs of one process write at
+// the same time in one command: half of a small write's cost at the server is the command and its wait for the majority.
 //
 // # Control
 //

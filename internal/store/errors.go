@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/rikki-go/rikki/internal/plain"
 )
 
 // Errors that callers branch on.
@@ -53,10 +55,13 @@ func (e *AmbiguousError) Error() string {
 
 // Server error codes that mean something here.
 const (
-	codeBadValue     = 2
-	codeUnauthorized = 13
-	codeAtlas        = 8000
-	codeDuplicateKey = 11000
+	codeBadValue         = 2
+	codeUnauthorized     = 13
+	codeIllegalOperation = 20  // a document of a capped collection can't be deleted
+	codeNoView           = 166 // CommandNotSupportedOnView
+	codeNotInTransaction = 263 // OperationNotSupportedInTransaction: a capped collection
+	codeAtlas            = 8000
+	codeDuplicateKey     = 11000
 )
 
 // wrap names the operation and makes a refusal of rights recognisable.
@@ -65,9 +70,36 @@ func wrap(op string, err error) error {
 		return nil
 	}
 	if noAccess(err) && !errors.Is(err, ErrNoAccess) {
-		return fmt.Errorf("%s: %w: %w", op, ErrNoAccess, err)
+		return &refusal{fmt.Errorf("%s: %w: %w", op, ErrNoAccess, err)}
 	}
 	return fmt.Errorf("%s: %w", op, err)
+}
+
+// refusal is an error of an account without the right, in fewer words than the server's: those repeat the whole command.
+type refusal struct{ error }
+
+func (e *refusal) Error() string { return plain.Refusal(e.error.Error()) }
+func (e *refusal) Unwrap() error { return e.error }
+
+// OwnError is an error of a collection of Rikki's own beside whose writes those of a script stand: it is no fault of theirs.
+type OwnError struct{ error }
+
+func (e *OwnError) Unwrap() error { return e.error }
+
+// own is like wrap. Where the server refuses for good, it says what such a collection has to be.
+func own(coll *mongo.Collection, op string, err error) error {
+	server, refused := errors.AsType[mongo.ServerError](err)
+	if !refused || server.HasErrorLabel("TransientTransactionError") {
+		return wrap(op, err)
+	}
+	name, need := coll.Database().Name()+"."+coll.Name(), "has to be a plain collection that the account may write"
+	switch {
+	case noAccess(err):
+		need = "has to be writable: grant the account what docs/features/permissions.md lists for it"
+	case isCode(err, codeNoView, codeNotInTransaction, codeIllegalOperation):
+		need = "has to be a plain collection, neither a view nor capped: rename or drop it, and run again; it is made anew"
+	}
+	return &OwnError{fmt.Errorf("%w; %s %s", wrap(op, err), name, need)}
 }
 
 func noAccess(err error) bool {

@@ -14,6 +14,10 @@ import (
 const (
 	slotIndex  = "slot_v1"  // of [Store.Start]
 	queueIndex = "queue_v1" // of [Store.Claim]
+
+	parentIndex = "parent_v1" // of [Store.Children]
+
+	idIndex = "_id_" // always there; naming it spares the server a look for a better one
 )
 
 // Index describes one index of Rikki's own collections.
@@ -30,6 +34,37 @@ type Index struct {
 
 // Indexes returns every index besides _id, in the order of their creation.
 func Indexes() []Index {
+	return slices.Concat(scheduleIndexes(), notifyIndexes(), runIndexes())
+}
+
+// scheduleIndexes are made by [Store.EnsureScheduleIndexes].
+func scheduleIndexes() []Index {
+	return []Index{
+		{
+			Collection: collSchedules, Name: "due", Keys: bson.D{{Key: "database", Value: 1}, {Key: "next_at", Value: 1}, {Key: "script", Value: 1}},
+			Why: "the schedules that are due, and the time of the next",
+		},
+		{
+			Collection: collSchedules, Name: "busy", Keys: bson.D{{Key: "database", Value: 1}, {Key: "_id", Value: 1}, {Key: "script", Value: 1}},
+			Partial: bson.D{{Key: "busy", Value: true}},
+			Why:     "the schedules whose runs haven't ended",
+		},
+		{
+			Collection: collOccurrences, Name: "schedule_at", Keys: bson.D{{Key: "schedule", Value: 1}, {Key: "at", Value: -1}, {Key: "_id", Value: -1}},
+			Why: "what became of the slots of one schedule, newest first",
+		},
+		{
+			Collection: collOccurrences, Name: "at", Keys: bson.D{{Key: "database", Value: 1}, {Key: "at", Value: -1}, {Key: "_id", Value: -1}},
+			Why: "what became of the slots of all schedules of a database, newest first",
+		},
+		{
+			Collection: collOccurrences, Name: "changed", Keys: bson.D{{Key: "database", Value: 1}, {Key: "changed_at", Value: 1}, {Key: "_id", Value: 1}},
+			Why: "who follows what happens to occurrences",
+		},
+	}
+}
+
+func runIndexes() []Index {
 	newest := bson.D{{Key: "created_at", Value: -1}, {Key: "_id", Value: -1}}
 	return []Index{
 		{
@@ -43,6 +78,11 @@ func Indexes() []Index {
 		{
 			Collection: collRuns, Name: "state_created", Keys: append(bson.D{{Key: "state", Value: 1}}, newest...),
 			Why: "runs in one state, and the sweep",
+		},
+		{
+			Collection: collRuns, Name: parentIndex, Keys: append(bson.D{{Key: "parent", Value: 1}}, newest...),
+			Partial: bson.D{{Key: "parent", Value: bson.D{{Key: "$exists", Value: true}}}},
+			Why:     "the runs that belong to a run",
 		},
 		{
 			Collection: collRuns, Name: slotIndex, Keys: bson.D{{Key: "slot", Value: 1}}, Unique: true,
@@ -59,19 +99,36 @@ func Indexes() []Index {
 	}
 }
 
-// EnsureIndexes creates the indexes that are missing. [Store.Start] calls it when it has to.
+// EnsureIndexes creates the indexes of runs that are missing. [Store.Start] calls it when it has to.
 func (s *Store) EnsureIndexes(ctx context.Context) error {
-	all := Indexes()
+	all := runIndexes()
 	slot := slices.IndexFunc(all, func(ix Index) bool { return ix.Name == slotIndex })
 	// A server that dies in between must not have a later group without the earlier ones.
 	for _, group := range [][]Index{all[:slot], {all[slot]}, all[slot+1:]} {
-		for coll, models := range byCollection(group) {
-			if _, err := s.db.Collection(coll).Indexes().CreateMany(ctx, models); err != nil {
-				return wrap("create indexes on "+s.db.Name()+"."+coll, err)
-			}
+		if err := s.createIndexes(ctx, group); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func (s *Store) createIndexes(ctx context.Context, group []Index) error {
+	for coll, models := range byCollection(group) {
+		if err := createMany(ctx, s.db.Collection(coll), models); err != nil {
+			return wrap("create indexes on "+s.db.Name()+"."+coll, err)
+		}
+	}
+	return nil
+}
+
+// createMany makes indexes as soon as a majority of the voting members has them. The server's own default waits for all of them, so that
+// one that is down would keep every process from starting.
+func createMany(ctx context.Context, coll *mongo.Collection, models []mongo.IndexModel) error {
+	_, err := coll.Indexes().CreateMany(ctx, models, options.CreateIndexes().SetCommitQuorumMajority())
+	if isCode(err, codeBadValue) { // a standalone server knows no quorum
+		_, err = coll.Indexes().CreateMany(ctx, models)
+	}
+	return err
 }
 
 func byCollection(indexes []Index) map[string][]mongo.IndexModel {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -35,7 +36,11 @@ func stuck(id string, epoch int64) bson.D {
 func (s *Store) Beat(ctx context.Context, id string, epoch int64, b Beat) (Pulse, error) {
 	set := bson.D{
 		{Key: "lease.expires", Value: expiresIn(b.TTL.Milliseconds())},
+		{Key: "lease.ttl", Value: b.TTL.Milliseconds()},
 		{Key: "lease.renewed", Value: now},
+	}
+	if b.Progress != nil {
+		set = append(set, bson.E{Key: "progress_at", Value: now})
 	}
 	set = appendProgress(set, b.Progress)
 	set = appendCounters(set, b.Counters)
@@ -46,14 +51,18 @@ func (s *Store) Beat(ctx context.Context, id string, epoch int64, b Beat) (Pulse
 
 // pulseFields is what an owner wants to know of its run.
 func pulseFields() bson.D {
-	return bson.D{{Key: "state", Value: 1}, {Key: "lease", Value: 1}, {Key: "control", Value: 1}}
+	return bson.D{
+		{Key: "state", Value: 1}, {Key: "lease", Value: 1}, {Key: "control", Value: 1}, {Key: "tuning", Value: 1}, {Key: "read_at", Value: now},
+	}
 }
 
 func pulseOf(res *mongo.SingleResult, id string, epoch int64, what string) (Pulse, error) {
 	var out struct {
-		State   State    `bson:"state"`
-		Lease   Lease    `bson:"lease"`
-		Control *Control `bson:"control"`
+		State   State     `bson:"state"`
+		Lease   Lease     `bson:"lease"`
+		Control *Control  `bson:"control"`
+		Tuning  *Tuning   `bson:"tuning"`
+		ReadAt  time.Time `bson:"read_at"`
 	}
 	err := res.Decode(&out)
 	if errors.Is(err, mongo.ErrNoDocuments) {
@@ -62,7 +71,11 @@ func pulseOf(res *mongo.SingleResult, id string, epoch int64, what string) (Puls
 	if err != nil {
 		return Pulse{}, wrap(what+id, err)
 	}
-	return Pulse{State: out.State, Expires: out.Lease.Expires, Control: out.Control}, nil
+	pulse := Pulse{State: out.State, Expires: out.Lease.Expires, Control: out.Control}
+	if out.Tuning != nil && out.Tuning.Until.After(out.ReadAt) {
+		pulse.Tuning = out.Tuning
+	}
+	return pulse, nil
 }
 
 // Move records that the owner's run goes to another active state: from running to cancelling, say, while it drains. It is
@@ -87,9 +100,15 @@ func (s *Store) Finish(ctx context.Context, id string, epoch int64, f Finish) (R
 	if f.State.Active() || f.State == Queued || !f.State.Valid() {
 		return Run{}, fmt.Errorf("run %s: %w: it can't end as %q", id, ErrTransition, f.State)
 	}
+	return s.transit(ctx, id, epoch, f.State, f.origins(), f.set())
+}
+
+// set is what becomes of the run.
+func (f Finish) set() bson.D {
 	set := bson.D{
 		{Key: "state", Value: f.rest()},
 		{Key: "ended_at", Value: now},
+		{Key: "news_at", Value: now},
 		{Key: "lease.renewed", Value: now},
 	}
 	if f.Stuck {
@@ -98,8 +117,7 @@ func (s *Store) Finish(ctx context.Context, id string, epoch int64, f Finish) (R
 		set = append(set, bson.E{Key: "slot", Value: "$$REMOVE"})
 	}
 	if f.State == Interrupted && !f.Stuck && !f.Hold {
-		goesOn := op("$and", resumes(), stateIs(Running))
-		set = append(set, bson.E{Key: "ready", Value: cond(goesOn, true, "ready")})
+		set = append(set, f.goOn()...)
 	}
 	data := appendFitted(nil, "result", f.Result)
 	data = appendFindings(data, f.Findings)
@@ -113,8 +131,7 @@ func (s *Store) Finish(ctx context.Context, id string, epoch int64, f Finish) (R
 		set = append(set, bson.E{Key: e.Key, Value: literal(e.Value)})
 	}
 	set = appendProgress(set, f.Progress)
-	set = appendCounters(set, f.Counters)
-	return s.transit(ctx, id, epoch, f.State, f.origins(), set)
+	return appendCounters(set, f.Counters)
 }
 
 // rests says that the owner lets the run rest, and that what others asked for meanwhile comes first.
@@ -133,6 +150,41 @@ func (f Finish) origins() []State {
 		origins = append(origins, Cancelling)
 	}
 	return origins
+}
+
+// firstPause is how long a run whose script could not begin waits for its next owner, and twice as long after each failure.
+const firstPause = time.Second
+
+// goOn puts an interrupted run back into the queue, if it came from there and another process may go on with it.
+func (f Finish) goOn() bson.D {
+	if f.Back == nil {
+		goesOn := op("$and", resumes(), stateIs(Running))
+		return bson.D{{Key: "ready", Value: cond(goesOn, true, "ready")}}
+	}
+	goesOn := op("$and", stateIs(Running), op("$eq", "$queue", true), op("$or", f.Back.Fresh, op("$eq", "$resumable", true)))
+	var set bson.D
+	if f.Back.Fresh {
+		set = append(set, bson.E{Key: "unbegun", Value: true})
+	}
+	if !f.Back.Failed {
+		return append(set, bson.E{Key: "ready", Value: cond(goesOn, true, "ready")})
+	}
+	pause := op("$multiply", firstPause.Milliseconds(), op("$pow", 2, op("$ifNull", "$lapses", 0)))
+	return append(set,
+		bson.E{Key: "lapses", Value: cond(goesOn, lapses(), "lapses")},
+		bson.E{Key: "ready", Value: cond(op("$and", goesOn, op("$lt", lapses(), maxLapses)), true, "ready")},
+		bson.E{Key: "due_at", Value: cond(goesOn, op("$add", now, pause), "due_at")})
+}
+
+// Begin records that the script of a run from the queue begins now. The owner must have its answer before the script's first
+// effect: as long as the record doesn't say so, the run may be given to somebody else from the beginning. It may be repeated.
+func (s *Store) Begin(ctx context.Context, id string, epoch int64) (Pulse, error) {
+	res := s.runs.FindOneAndUpdate(ctx, owned(id, epoch, activeStates()), begun(), after(id).SetProjection(pulseFields()))
+	return pulseOf(res, id, epoch, "record that the script begins in run ")
+}
+
+func begun() bson.D {
+	return bson.D{{Key: "$unset", Value: bson.D{{Key: "unbegun", Value: ""}}}}
 }
 
 // transit makes one step of the table in states.go.
@@ -200,5 +252,5 @@ func stages(set bson.D) bson.A { return bson.A{bson.D{{Key: "$set", Value: set}}
 
 // after asks for the document as it is after the change. Rikki's own commands carry the run's id as comment.
 func after(id string) *options.FindOneAndUpdateOptionsBuilder {
-	return options.FindOneAndUpdate().SetReturnDocument(options.After).SetComment(id)
+	return options.FindOneAndUpdate().SetReturnDocument(options.After).SetHint(idIndex).SetComment(id)
 }

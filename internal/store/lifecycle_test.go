@@ -109,7 +109,7 @@ func TestFinish(t *testing.T) {
 		want := run
 		want.State, want.Slot, want.EndedAt, want.Lease.Renewed, want.ReadAt = SucceededWithErrors, "", ended.EndedAt, ended.EndedAt, ended.EndedAt
 		want.Error, want.Findings, want.Progress, want.Counters, want.LogsDropped = f.Error, f.Findings, f.Progress, f.Counters, 4
-		want.Result = ended.Result
+		want.Result, want.NewsAt = ended.Result, ended.EndedAt
 		if diff := cmp.Diff(want, ended); diff != "" {
 			t.Errorf("ended run (-want +got):\n%s", diff)
 		}
@@ -336,4 +336,32 @@ func TestSweep(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A lease that was taken from a server whose clock is ahead, before another one leads, does not last until that time comes.
+func TestSweepAfterTheClockWentBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	run := b.queue(t, func(n *NewRun) { n.Resumable = true })
+	b.claim1(t, newClaim())
+	ahead := func(by time.Duration) {
+		t.Helper()
+		if _, err := b.runs.UpdateByID(t.Context(), run.ID, bson.A{bson.D{{Key: "$set", Value: bson.D{
+			{Key: "lease.expires", Value: expiresIn(by.Milliseconds())}, {Key: "due_at", Value: expiresIn(by.Milliseconds())},
+		}}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ttl := newClaim().TTL
+	ahead(2*ttl - time.Second) // as far as two clocks may differ
+	if n, err := b.Sweep(t.Context()); err != nil || n != 0 {
+		t.Errorf("a lease that lasts was swept: %d, %v", n, err)
+	}
+	ahead(time.Hour)
+	if n, err := b.Sweep(t.Context()); err != nil || n != 1 {
+		t.Errorf("swept: %d, %v", n, err)
+	}
+	if got := b.claim1(t, newClaim()); got.Attempt != 2 {
+		t.Errorf("attempt %d", got.Attempt)
+	}
 }

@@ -166,9 +166,12 @@ func TestClaim(t *testing.T) {
 		c := newClaim()
 		c.Scripts = map[string]int{"resumes": 1, "does-not": 1}
 		resumes := b.queue(t, func(n *NewRun) { n.Script, n.Resumable = "resumes", true })
-		b.queue(t, func(n *NewRun) { n.Script = "does-not" })
+		not := b.queue(t, func(n *NewRun) { n.Script = "does-not" })
 		if got, err := b.Claim(t.Context(), c, 2); len(got) != 2 || err != nil {
 			t.Fatalf("claimed %v, %v", ids(got), err)
+		}
+		if _, err := b.Begin(t.Context(), not.ID, 1); err != nil {
+			t.Fatal(err)
 		}
 		for _, r := range []string{resumes.ID} {
 			if _, err := b.Checkpoint(t.Context(), r, 1, Checkpoint{Value: mustEncode(t, bson.D{{Key: "at", Value: "$x"}}), Counters: map[string]int64{"n": 4}}); err != nil {
@@ -225,6 +228,25 @@ func TestClaim(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.claim1(t, newClaim()) // a person knows better
+	})
+
+	t.Run("TakesOverWhatGetsOnHoweverOftenItsOwnersDie", func(t *testing.T) {
+		t.Parallel()
+		b := setup(t)
+		run := b.queue(t, func(n *NewRun) { n.Resumable = true })
+		for range 2 * maxLapses {
+			got := b.claim1(t, newClaim())
+			if err := b.Advanced(t.Context(), run.ID, got.Lease.Epoch); err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Advanced(t.Context(), run.ID, got.Lease.Epoch-1); err != nil { // one that has lost it
+				t.Fatal(err)
+			}
+			b.expire(t, run.ID)
+			if _, err := b.Sweep(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 
 	t.Run("GivesARunToOneOfMany", func(t *testing.T) {
@@ -326,6 +348,9 @@ func TestTake(t *testing.T) {
 	var busy *BusyError
 	if _, err := b.Take(t.Context(), second.ID, 1, taker, false); !errors.As(err, &busy) || busy.Holder.ID != run.ID {
 		t.Errorf("a second run of the script: got %v", err)
+	}
+	if _, err := b.Begin(t.Context(), run.ID, 1); err != nil {
+		t.Fatal(err)
 	}
 	if _, err := b.Finish(t.Context(), run.ID, 1, Finish{State: Interrupted}); err != nil {
 		t.Fatal(err)

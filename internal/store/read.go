@@ -114,6 +114,10 @@ func (v view) projection() bson.D {
 
 // read returns at most n runs for which all clauses hold, newest first, with their honest states.
 func (s *Store) read(ctx context.Context, clauses bson.A, n int, v view) ([]Run, error) {
+	return s.readBy(ctx, clauses, n, v, options.Aggregate())
+}
+
+func (s *Store) readBy(ctx context.Context, clauses bson.A, n int, v view, opts *options.AggregateOptionsBuilder) ([]Run, error) {
 	match := bson.D{}
 	if len(clauses) > 0 {
 		match = bson.D{{Key: "$and", Value: clauses}}
@@ -130,7 +134,7 @@ func (s *Store) read(ctx context.Context, clauses bson.A, n int, v view) ([]Run,
 		}}},
 	}
 	// One more than asked for lets the server close its cursor with the first answer.
-	cur, err := s.runs.Aggregate(ctx, pipeline, options.Aggregate().SetBatchSize(int32(n)+1).SetComment("rikki read")) //nolint:gosec // n is at most a page
+	cur, err := s.runs.Aggregate(ctx, pipeline, opts.SetBatchSize(int32(n)+1).SetComment("rikki read")) //nolint:gosec // n is at most a page
 	if err != nil {
 		return nil, err
 	}

@@ -149,3 +149,10 @@ func names(cmds []bson.Raw) []string {
 	}
 	return out
 }
+
+// openNotifications creates the indexes of notifications.
+func openNotifications(t *testing.T, b *testBundle) error {
+	t.Helper()
+	_, err := b.OpenNotifications(t.Context(), "shop")
+	return err
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,7 +31,7 @@ func (s *Store) Start(ctx context.Context, n NewRun) (Run, error) {
 	for _, slot := range slots(n.Script, n.ID, n.Concurrency) {
 		run, err := s.claim(ctx, slot, n, doc)
 		if err != nil {
-			return Run{}, wrap("record run "+n.ID+" in "+s.runs.Database().Name(), err)
+			return Run{}, wrap("record run "+n.ID, err)
 		}
 		if n.owns(run) {
 			return run, nil
@@ -82,6 +83,7 @@ func (s *Store) upsert(ctx context.Context, slot string, n NewRun, doc bson.D) (
 			{Key: "owner", Value: literal(n.Owner)},
 			{Key: "epoch", Value: int64(1)},
 			{Key: "expires", Value: expiresIn(n.TTL.Milliseconds())},
+			{Key: "ttl", Value: n.TTL.Milliseconds()},
 			{Key: "renewed", Value: now},
 		}},
 	})
@@ -148,11 +150,20 @@ func newRunDoc(n NewRun) bson.D {
 	if n.Parent != "" {
 		d = append(d, bson.E{Key: "parent", Value: n.Parent})
 	}
+	if n.Step != "" {
+		d = append(d, bson.E{Key: "step", Value: clip(n.Step, wordLimit)})
+	}
+	if n.Keep != nil {
+		d = append(d, bson.E{Key: "keep", Value: n.Keep.stored()})
+	}
 	if n.Input != "" && len(n.Input) <= valueLimit {
 		d = append(d, bson.E{Key: "input", Value: n.Input})
 	}
 	if n.Resumable {
 		d = append(d, bson.E{Key: "resumable", Value: true})
+	}
+	if n.Schedule != "" {
+		d = append(d, bson.E{Key: "schedule", Value: n.Schedule}, bson.E{Key: "scheduled_at", Value: n.ScheduledAt})
 	}
 	d = appendFitted(d, "params", n.Params)
 	d = appendFindings(d, n.Findings)
@@ -165,11 +176,16 @@ func decode(res *mongo.SingleResult) (Run, error) {
 	if err := res.Decode(&r); err != nil {
 		return Run{}, err
 	}
+	return r.decoded(), nil
+}
+
+// decoded is the run with what its BSON has in another form.
+func (r Run) decoded() Run {
 	r.Timeout = fromMillis(r.Timeout)
 	if r.ReadAt.IsZero() {
 		r.ReadAt = r.Lease.Renewed // the owner's own writes set it to the server's clock
 	}
-	return r, nil
+	return r
 }
 
 // fromMillis reads a duration that was decoded from a number of milliseconds.
@@ -177,9 +193,9 @@ func fromMillis(stored time.Duration) time.Duration {
 	return time.Duration(int64(stored) * int64(time.Millisecond))
 }
 
-func isCode(err error, code int) bool {
+func isCode(err error, codes ...int) bool {
 	var se mongo.ServerError
-	return errors.As(err, &se) && se.HasErrorCode(code)
+	return errors.As(err, &se) && slices.ContainsFunc(codes, se.HasErrorCode)
 }
 
 // duplicateID tells a taken id from a taken slot.

@@ -10,17 +10,38 @@ import (
 
 // The names of the collections.
 const (
+	collNotifications = "notifications"
+	collNotifying     = "notifying"
+
 	collRuns  = "runs"
 	collLogs  = "logs"
 	collAudit = "audit"
+
+	collPartitions = "partitions"
+	collJournal    = "journal"
+	collFailures   = "failures"
+
+	collSchedules   = "schedules"
+	collOccurrences = "occurrences"
 )
 
 // Store reads and writes Rikki's own collections. It holds no state and is safe for concurrent use.
 type Store struct {
-	db    *mongo.Database
+	db *mongo.Database
+
+	notifications *mongo.Collection
+	notifying     *mongo.Collection
+
 	runs  *mongo.Collection
 	logs  *mongo.Collection
 	audit *mongo.Collection
+
+	partitions *mongo.Collection
+	journal    *mongo.Collection
+	failures   *mongo.Collection
+
+	schedules   *mongo.Collection
+	occurrences *mongo.Collection
 }
 
 // New returns the store in db. Whatever the client's settings, the store writes and reads with majority on the primary:
@@ -30,5 +51,10 @@ func New(db *mongo.Database) *Store {
 		SetWriteConcern(writeconcern.Majority()).
 		SetReadConcern(readconcern.Majority()).
 		SetReadPreference(readpref.Primary()))
-	return &Store{db: db, runs: db.Collection(collRuns), logs: db.Collection(collLogs), audit: db.Collection(collAudit)}
+	return &Store{
+		notifications: db.Collection(collNotifications), notifying: db.Collection(collNotifying),
+		db: db, runs: db.Collection(collRuns), logs: db.Collection(collLogs), audit: db.Collection(collAudit),
+		partitions: db.Collection(collPartitions), journal: db.Collection(collJournal), failures: db.Collection(collFailures),
+		schedules: db.Collection(collSchedules), occurrences: db.Collection(collOccurrences),
+	}
 }

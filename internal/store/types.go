@@ -86,7 +86,9 @@ type NewRun struct {
 	Actor   string
 	Trigger string
 	// Parent is the run that this one retries, undoes or belongs to.
-	Parent       string
+	Parent string
+	// Step is the name of this run in its parent's plan.
+	Step         string
 	Source       Source
 	RikkiVersion string
 	// Database is the one that the script works on.
@@ -104,6 +106,13 @@ type NewRun struct {
 	// Priority and NotBefore are for [Store.Enqueue]: the greatest first, and not before this time on the server's clock.
 	Priority  int
 	NotBefore time.Time
+
+	// Schedule is the name of the schedule that the run is of, and ScheduledAt its slot.
+	Schedule    string
+	ScheduledAt time.Time
+
+	// Keep is how long the script's runs are kept, where it has a wish of its own; for processes that don't know the script.
+	Keep *Keep
 }
 
 // Run is one execution as it is stored.
@@ -129,6 +138,7 @@ type Run struct {
 	Actor        string        `bson:"actor"`
 	Trigger      string        `bson:"trigger"`
 	Parent       string        `bson:"parent"`
+	Step         string        `bson:"step"`
 	Source       Source        `bson:"source"`
 	RikkiVersion string        `bson:"rikki_version"`
 	Database     string        `bson:"database"`
@@ -152,20 +162,31 @@ type Run struct {
 	// StoppedAt is when a stuck script was seen to have stopped after all, or its process to be gone.
 	StoppedAt   time.Time `bson:"stopped_at"`
 	LogsDropped int64     `bson:"logs_dropped"`
+	// LogsPruned says that the log was deleted because of its age.
+	LogsPruned bool `bson:"logs_pruned"`
 
 	// Input is the parameters as JSON, without secrets; "" when the run can't be done again.
 	Input     string `bson:"input"`
 	Resumable bool   `bson:"resumable"`
+	// Unbegun says that the run was taken from the queue, but that its script has not begun: nothing was done.
+	Unbegun bool `bson:"unbegun"`
 	// Queue says that the run is in the care of the processes that serve the queue.
 	Queue bool `bson:"queue"`
 	// Ready says that the next of them may take it, once DueAt has come.
 	Ready    bool      `bson:"ready"`
 	Priority int       `bson:"priority"`
 	DueAt    time.Time `bson:"due_at"`
+	// Schedule is the name of the schedule that the run is of, and ScheduledAt its slot.
+	Schedule    string    `bson:"schedule"`
+	ScheduledAt time.Time `bson:"scheduled_at"`
 	// Control is the last thing that somebody asked for.
 	Control *Control `bson:"control"`
+	// NewsAt is when the run came to rest, until a notifier has seen it.
+	NewsAt time.Time `bson:"news_at"`
 	// Checkpoint has no value in listings.
 	Checkpoint *Checkpoint `bson:"checkpoint"`
+	// Tuning is what somebody wants of the run's pace.
+	Tuning *Tuning `bson:"tuning"`
 }
 
 // Control is a change that somebody asked for from outside.
@@ -185,6 +206,9 @@ type Checkpoint struct {
 	At       time.Time        `bson:"at"`
 	Attempt  int              `bson:"attempt"`
 }
+
+// Fresh reports whether the run's script has never begun.
+func (r Run) Fresh() bool { return r.Attempt == 0 || r.Unbegun }
 
 // Duration is how long the run took, or has taken when it was read, on the server's clock.
 func (r Run) Duration() time.Duration {
@@ -213,6 +237,8 @@ type Pulse struct {
 	Expires time.Time
 	// Control says who changed it.
 	Control *Control
+	// Tuning is what others want of the run's pace, while it counts by the server's clock.
+	Tuning *Tuning
 }
 
 // Finish is how a run ended.
@@ -231,6 +257,16 @@ type Finish struct {
 	LogsDropped int64
 	// Hold keeps an interrupted run from being taken over by itself.
 	Hold bool
+	// Back gives an interrupted run back whose script did not begin in this attempt.
+	Back *Back
+}
+
+// Back is how a run is given back that was taken in vain.
+type Back struct {
+	// Fresh says that its script has never begun, whether [Store.Begin] was heard or not.
+	Fresh bool
+	// Failed says that it could not begin: the next owner waits a while, and after maxLapses of them it isn't tried again by itself.
+	Failed bool
 }
 
 // Filter selects runs. Its zero value selects all of them.
