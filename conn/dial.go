@@ -33,7 +33,7 @@ func (s *Source) dial(ctx context.Context, l *link) error {
 	if err != nil {
 		return s.uriError(err)
 	}
-	l.client, l.disconnect = client, client.Disconnect
+	l.client, l.disconnect, l.encoding = client, client.Disconnect, Encoding{o.Registry, o.BSONOptions}
 	defer l.facts.settle()
 	return s.persist(ctx, l, *o.ServerSelectionTimeout)
 }

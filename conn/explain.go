@@ -42,6 +42,37 @@ func (s *Source) explain(err error, f *facts, took time.Duration) error {
 	return s.newError(kind, s.redactor.Error(err), took, s.redactor.Text(why))
 }
 
+// explainWrite does the same for an operation that takes a primary.
+func (s *Source) explainWrite(err error, f *facts) error {
+	kind, why := f.diagnose()
+	if kind != NotPrimary {
+		return err
+	}
+	// The redactor knows the URI's password, which the driver may repeat.
+	e := &Error{
+		Kind: kind, URI: s.URI(), Origin: s.Origin(), What: "MongoDB takes no writes at " + s.URI(), Why: s.redactor.Text(why),
+		Fix: s.fix(kind), Err: s.redactor.Error(err),
+	}
+	if set := f.direct(); set != "" {
+		e.Why += ", and the URI leads to it alone"
+		e.Fix = "take directConnection out of the URI, and name the set: replicaSet=" + set
+	}
+	return e
+}
+
+// direct is the name of the replica set to one of whose members the client keeps, or nothing.
+func (f *facts) direct() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.topology.Kind != topologySingle {
+		return ""
+	}
+	for _, m := range f.members {
+		return m.SetName
+	}
+	return ""
+}
+
 func refusedCredentials(err error) bool {
 	var server mongo.ServerError
 	if errors.As(err, &server) && slices.ContainsFunc(authCodes[:], server.HasErrorCode) {

@@ -20,6 +20,8 @@ const (
 	kindMongos       = "Mongos"
 	kindLoadBalancer = "LoadBalancer"
 	kindUnknown      = "Unknown"
+
+	topologySingle = "Single"
 )
 
 // facts is what the driver's monitors tell about one client. Asking the server

@@ -32,6 +32,7 @@ type link struct {
 	client     *mongo.Client
 	disconnect func(ctx context.Context) error
 	database   string
+	encoding   Encoding
 	err        error
 
 	ready   chan struct{} // closed when the connect has ended

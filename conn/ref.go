@@ -40,3 +40,13 @@ func (r *Ref) Transactions() error {
 	}
 	return r.source.standaloneError()
 }
+
+// Explain returns an [*Error] that says why no server takes writes, where that
+// may be why an operation failed: there is no primary, or the URI leads to a
+// secondary alone. Any other error it returns as it is.
+func (r *Ref) Explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return r.source.explainWrite(err, r.link.facts)
+}

@@ -152,14 +152,15 @@ func TestFetch(t *testing.T) {
 		if _, err := Fetch(t.Context(), o); !errors.Is(err, errStalled) {
 			t.Errorf("err = %v, want errStalled", err)
 		}
-		// In small pieces, each in time, the whole takes longer than one may.
+		// In small pieces, each in time even on a busy machine, the whole takes longer than one may.
+		o.seams.stall = 2 * time.Second
 		m.serve = func(w http.ResponseWriter, _ *http.Request) {
 			for rest := m.archive; len(rest) > 0; {
 				n := min(len(rest), len(m.archive)/20+1)
 				_, _ = w.Write(rest[:n])
 				_ = http.NewResponseController(w).Flush()
 				rest = rest[n:]
-				<-time.After(10 * time.Millisecond)
+				<-time.After(150 * time.Millisecond)
 			}
 		}
 		mustFetch(t, o)

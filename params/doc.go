@@ -36,7 +36,8 @@
 //
 // # Tags
 //
-//	params:"name"      another name for the field; params:"-" leaves the field out
+//	params:"name"      another name for the field; params:"-" leaves the field out; params:",inline" puts the fields of a
+//	                   struct in its place, as those of an embedded one
 //	help:"…"           one sentence for the help page
 //	default:"…"        the value when the field is zero and no layer has it
 //	required:"true"    some layer must have it
@@ -53,6 +54,8 @@
 //
 // On a list or a map, tags that speak of a value (enum, min, max, minLength, maxLength, pattern, format) hold for each
 // item. Formats that are checked: objectid, email, uri, uuid, json, mongo-filter; multiline is for forms only.
+//
+// What no tag can say, a method CheckParams says: see [Checker].
 //
 // # Precedence, zero and absent
 //

@@ -117,8 +117,15 @@ func TestProblemsOfACommandLine(t *testing.T) {
 		{"MemberUnknown", []string{`--opt={"col":"x"}`}, "--opt.col: unknown parameter. Did you mean --opt.coll?"},
 		{"ItemMemberMissing", []string{`--steps={"weight":10}`}, "--steps[0].coll: is required\n--steps[0].weight: 10 is above the maximum 9"},
 		{"ItemMemberUnknown", []string{`--steps=[{"coll":"x","wait":1}]`}, "--steps[0].wait: unknown parameter"},
-		{"BadFilter", []string{"--filter=[1]"}, `--filter: "[1]" is not a MongoDB filter such as {"status": "new"}`},
-		{"BadDocument", []string{"--doc={"}, `--doc: "{" is not valid JSON`},
+		{"BadFilter", []string{"--filter=[1]"}, `--filter: "[1]" is not a MongoDB filter such as {"status": "new"}: it is no object`},
+		{"FilterCutOff", []string{`--filter={"a":1`}, `--filter: "{\"a\":1" is not a MongoDB filter such as {"status": "new"}: it ends too early`},
+		{"FilterSyntax", []string{`--filter={a: 1}`}, `--filter: "{a: 1}" is not a MongoDB filter such as {"status": "new"}: ` +
+			`invalid character 'a' looking for beginning of object key string at byte 1`},
+		{"FilterTwice", []string{`--filter={} {}`}, `--filter: "{} {}" is not a MongoDB filter such as {"status": "new"}: ` +
+			`invalid character '{' after top-level value at byte 3`},
+		{"FilterValue", []string{`--filter={"_id":{"$oid":"zz"}}`}, `--filter: "{\"_id\":{\"$oid\":\"zz\"}}" is not a MongoDB filter such as {"status": "new"}: ` +
+			`the provided hex string is not a valid ObjectID`},
+		{"BadDocument", []string{"--doc={"}, `--doc: "{" is not valid JSON: it ends too early`},
 		{"BadDuration", []string{"--every=soon"}, `--every: "soon" is not a duration such as 90s, 1h30m, 2d or 60000 (milliseconds)`},
 		{"ShortDuration", []string{"--every=10"}, "--every: 10ms is below the minimum 1s"},
 		{"BadTime", []string{"--since=-7"}, `--since: "-7" is not a time such as 2026-01-02, 2026-01-02T15:04:05Z, now or -7d`},
@@ -272,5 +279,63 @@ func TestProblemsOfTheEnvironment(t *testing.T) {
 	}
 	if s.FromEnv(lookup, "").Has("email") {
 		t.Error("without a prefix EMAIL was taken")
+	}
+}
+
+// span has a rule that no tag can say.
+type span struct {
+	From, To int
+	err      error
+}
+
+func (s *span) CheckParams() error {
+	if s.To < s.From {
+		return &Error{Problems: []Problem{{Field: "to", Message: "is before --from"}}}
+	}
+	return s.err
+}
+
+func TestACheckerHasTheLastWord(t *testing.T) {
+	t.Parallel()
+	spec, err := Of(&span{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := spec.FromMap(map[string]any{"from": 3, "to": 2}, OriginFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := &span{err: errors.New("it is what it is")}
+	for name, test := range map[string]struct {
+		dst    *span
+		layers []Layer
+		args   []string
+		want   string
+	}{
+		"Right":      {dst: &span{From: 1, To: 2}},
+		"Flag":       {dst: &span{}, args: []string{"--from=3", "--to=2"}, want: "--to: is before --from"},
+		"File":       {dst: &span{}, layers: []Layer{file}, want: "to (file): is before --from"},
+		"NotGiven":   {dst: &span{}, args: []string{"--from=3"}, want: "--to: is before --from"},
+		"WrongItems": {dst: other, args: []string{"--from=x"}, want: "--from: \"x\" is not a whole number such as 500, 10k or 1_000_000"},
+		"OtherError": {dst: other, want: "it is what it is"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dst, layers := *test.dst, test.layers
+			if test.args != nil {
+				parsed, err := ParseArgs(test.args, spec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				layers = append(layers, parsed.Flags[0])
+			}
+			got := ""
+			if err := spec.Fill(&dst, layers...); err != nil {
+				got = err.Error()
+			}
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package params
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -11,9 +12,15 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
+// Checker is implemented by structs whose parameters have rules that no tag can say: two that contradict each other, a
+// text in a language of its own. [Spec.Fill] calls it when each parameter is right by itself. Problems of an [*Error]
+// that have a Field and no Name get the name that the user of the input knows.
+type Checker interface{ CheckParams() error }
+
 // Fill decodes the layers into the struct that dst points to: for each parameter the first layer that has it wins,
 // then the value in dst, then the default tag. It validates all of them, and its error is an [*Error] with everything
 // that is wrong; dst is then filled as far as it goes. What dst shares with other structs is replaced, not written to.
+// If nothing is wrong and dst is a [Checker], that has the last word.
 func (s *Spec) Fill(dst any, layers ...Layer) error {
 	v := reflect.ValueOf(dst)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem() != s.typ {
@@ -26,7 +33,34 @@ func (s *Spec) Fill(dst any, layers ...Layer) error {
 		}
 	}
 	j.fill(s.root, place{}, v.Elem(), layers)
+	if checker, ok := dst.(Checker); ok && len(j.problems) == 0 {
+		j.checked(checker.CheckParams(), layers)
+	}
 	return asError(j.problems)
+}
+
+// checked takes over what a [Checker] says.
+func (j *job) checked(err error, layers []Layer) {
+	if err == nil {
+		return
+	}
+	invalid, ok := errors.AsType[*Error](err)
+	if !ok {
+		j.problems = append(j.problems, Problem{Message: err.Error()})
+		return
+	}
+	for _, p := range invalid.Problems {
+		if p.Name == "" && p.Field != "" {
+			p.Name = label(j.surface, p.Field)
+			for _, l := range layers {
+				if e, ok := l.values[p.Field]; ok {
+					p.Name, p.Origin = e.name, l.origin
+					break
+				}
+			}
+		}
+		j.problems = append(j.problems, p)
+	}
 }
 
 // Origins tells where [Spec.Fill] takes each parameter from.

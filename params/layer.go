@@ -34,6 +34,17 @@ type text string
 // present is the raw value of an optional struct that is there, whatever its fields are.
 type present struct{}
 
+// Text returns what the layer has for the path as it was written, if it is text. A time such as "-7d" is not decoded yet.
+func (l Layer) Text(path string) (string, bool) {
+	switch raw := l.values[path].raw.(type) {
+	case text:
+		return string(raw), true
+	case string:
+		return raw, true
+	}
+	return "", false
+}
+
 // Has tells whether the layer has a value for the path or, where that is a struct, for something below it.
 func (l Layer) Has(path string) bool {
 	if _, ok := l.values[path]; ok {

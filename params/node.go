@@ -70,7 +70,7 @@ func (b *builder) fields(n *node, t reflect.Type, index []int, goPath, path stri
 			continue
 		}
 		at := append(append([]int(nil), index...), f.Index...)
-		if f.Anonymous && tag == "" && f.Type.Kind() == reflect.Struct && scalarKind(f.Type) == Invalid {
+		if inline(f, tag) {
 			b.fields(n, f.Type, at, goPath, path)
 			continue
 		}
@@ -79,6 +79,11 @@ func (b *builder) fields(n *node, t reflect.Type, index []int, goPath, path stri
 		}
 		b.field(n, f, at, goPath, path)
 	}
+}
+
+// inline tells whether the fields of a struct stand in place of the field itself.
+func inline(f reflect.StructField, tag string) bool {
+	return (f.Anonymous && tag == "" || tag == ",inline") && f.Type.Kind() == reflect.Struct && scalarKind(f.Type) == Invalid
 }
 
 // field adds one field to n.

@@ -3,6 +3,8 @@ package params
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -60,21 +62,54 @@ func (n *node) checkString(s string) *flaw {
 		f := flawf("%s does not match the pattern %s", n.show(text(s)), r.pattern)
 		f.allowed = r.pattern.String()
 		return f
-	case !r.wellFormed(s):
-		return flawf("%s is not %s", n.show(text(s)), formatText(r.format))
+	}
+	if err := r.malformed(s); err != nil {
+		f := flawf("%s is not %s", n.show(text(s)), formatText(r.format))
+		if why := err.Error(); why != "" && !n.tags.secret {
+			f.message += ": " + quoteIfOdd(why)
+		}
+		return f
 	}
 	return nil
 }
 
-func (r rules) wellFormed(s string) bool {
+// errForm is a value of which its format says all that there is to say.
+var errForm = errors.New("")
+
+// malformed says why a text doesn't have its format.
+func (r rules) malformed(s string) error {
 	switch r.format {
 	case "json":
-		return json.Valid([]byte(s))
+		return syntaxOf(s)
 	case "mongo-filter":
+		// What comes after the end is no error for package bson.
+		if err := syntaxOf(s); err != nil {
+			return err
+		}
+		if !strings.HasPrefix(strings.TrimSpace(s), "{") {
+			return errors.New("it is no object")
+		}
 		var d bson.D
-		return strings.HasPrefix(strings.TrimSpace(s), "{") && bson.UnmarshalExtJSON([]byte(s), false, &d) == nil
+		return bson.UnmarshalExtJSON([]byte(s), false, &d)
 	}
-	return r.formatPattern == nil || r.formatPattern.MatchString(s)
+	if r.formatPattern == nil || r.formatPattern.MatchString(s) {
+		return nil
+	}
+	return errForm
+}
+
+// syntaxOf says what is wrong with a text as JSON, and where.
+func syntaxOf(s string) error {
+	var v json.RawMessage
+	err := json.Unmarshal([]byte(s), &v)
+	syntax, ok := errors.AsType[*json.SyntaxError](err)
+	switch {
+	case !ok:
+		return err
+	case syntax.Offset >= int64(len(s)) && strings.HasPrefix(syntax.Error(), "unexpected end"):
+		return errors.New("it ends too early")
+	}
+	return fmt.Errorf("%w at byte %d", syntax, syntax.Offset-1)
 }
 
 func (n *node) checkBounds(v reflect.Value, now time.Time) *flaw {
