@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"reflect"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -44,6 +45,10 @@ type Config struct {
 
 	// Observers are told of the events of all runs.
 	Observers []Observer
+
+	// Retention says how long runs are kept, for all scripts whose
+	// [Options.Retention] says nothing else.
+	Retention Retention
 
 	// LookupEnv finds the secrets of runs that begin from the history, such as
 	// queued ones. Default: [os.LookupEnv].
@@ -134,20 +139,20 @@ func New(cfg *Config) *App {
 	a.source = conn.New(scripts)
 	a.source.Secrets(a.redactor.Add)
 	if !c.NoHistory {
-		a.history = conn.New(historyConfig(c))
+		a.history = conn.New(a.historyConfig())
 	}
 	return a
 }
 
 // historyConfig describes the small pool of Rikki's own, so that a script that
 // uses up its connections can't starve the run's lease.
-func historyConfig(c Config) conn.Config {
-	h := c.Conn
-	h.Database = c.HistoryDatabase
+func (a *App) historyConfig() conn.Config {
+	h := a.cfg.Conn
+	h.Database = a.cfg.HistoryDatabase
 	h.AppName += "-history"
 	h.PoolSize = 2
 	h.Timeout = historyTimeout
-	h.Monitor = nil
+	h.Monitor = a.monitor.keeping()
 	h.Log = slog.New(slog.DiscardHandler) // the scripts' connection says it all already
 	return h
 }
@@ -184,6 +189,9 @@ func (a *App) MustAdd(scripts ...Script) *App {
 func (a *App) register(e *entry) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if e.name == batchName {
+		return fmt.Errorf("a script can't be named %q, which is the name of batches: set its Options.Name", e.name)
+	}
 	if _, taken := a.entries[e.name]; taken {
 		return fmt.Errorf("two scripts are named %q: set Options.Name of one of them", e.name)
 	}
@@ -218,7 +226,7 @@ func newEntry(script Script) (*entry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("script %s: %w", opts.Name, err)
 	}
-	e.spec = spec
+	e.spec = spec.Named(opts.Name)
 	return e, nil
 }
 
@@ -240,10 +248,24 @@ type ScriptInfo struct {
 	Name    string
 	Options Options
 	Params  *params.Spec
+
+	fresh func() (Script, any)
 }
 
-// Scripts describes the scripts in the order in which they were added.
+// Fresh returns a pointer to the script's parameters with the values that it was
+// added with, to try values on.
+func (s ScriptInfo) Fresh() any {
+	_, target := s.fresh()
+	return target
+}
+
+// Scripts describes the scripts in the order in which they were added, but for
+// those that are [Options.Hidden].
 func (a *App) Scripts() []ScriptInfo {
+	return slices.DeleteFunc(a.allScripts(), func(s ScriptInfo) bool { return s.Options.Hidden })
+}
+
+func (a *App) allScripts() []ScriptInfo {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	infos := make([]ScriptInfo, len(a.names))
@@ -255,29 +277,42 @@ func (a *App) Scripts() []ScriptInfo {
 
 // Script describes one script, or returns an [*UnknownScriptError].
 func (a *App) Script(name string) (ScriptInfo, error) {
-	e, err := a.lookup(name)
-	if err != nil {
-		return ScriptInfo{}, err
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if e, ok := a.entries[name]; ok {
+		return e.info(), nil
 	}
-	return e.info(), nil
+	return ScriptInfo{}, a.unknown(name)
 }
 
 func (e *entry) info() ScriptInfo {
-	return ScriptInfo{Name: e.name, Options: e.opts, Params: e.spec}
+	return ScriptInfo{Name: e.name, Options: e.opts, Params: e.spec, fresh: e.fresh}
 }
 
+// lookup finds a script, or the one that every app has: the batch.
 func (a *App) lookup(name string) (*entry, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if e, ok := a.entries[name]; ok {
 		return e, nil
 	}
-	return nil, &UnknownScriptError{Name: name, Suggestion: params.Nearest(name, a.names)}
+	if name == batchName {
+		return newEntry(&batchScript{app: a})
+	}
+	return nil, a.unknown(name)
+}
+
+// unknown needs the lock.
+func (a *App) unknown(name string) error {
+	return &UnknownScriptError{Name: name, Suggestion: params.Nearest(name, a.names)}
 }
 
 // Conn returns the source of the scripts' connection, for health checks and
 // for code that wants to share it.
 func (a *App) Conn() *conn.Source { return a.source }
+
+// Actor says who starts runs, see [Config.Actor].
+func (a *App) Actor() string { return a.cfg.Actor }
 
 // Log returns the app's logger.
 func (a *App) Log() *slog.Logger { return a.cfg.Log }

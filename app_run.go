@@ -51,6 +51,15 @@ type RunOptions struct {
 	Priority  int
 	NotBefore time.Time
 
+	// Schedule is the name of the schedule that the run is of, and ScheduledAt
+	// the slot that it is for; the script sees both, see [Run.ScheduledAt].
+	Schedule    string
+	ScheduledAt time.Time
+
+	// ID makes [App.Enqueue] idempotent: a run of the same schedule and slot
+	// that has this ID already is left as it is. Default: a new ID.
+	ID string
+
 	// Force makes [App.Continue] accept a program or parameters that are not
 	// those that the run began with.
 	Force bool
@@ -59,29 +68,7 @@ type RunOptions struct {
 	Observers []Observer
 
 	hold *hold // of a run that goes on; nil for a new one
-}
-
-// Result is how a run ended.
-type Result struct {
-	Run      string           `json:"run"`
-	Script   string           `json:"script"`
-	State    State            `json:"state"`
-	Value    any              `json:"result,omitempty"` // what Execute returned; masked JSON if that has a secret
-	Failure  *Failure         `json:"error,omitempty"`
-	Findings []Finding        `json:"findings,omitempty"`
-	Counters map[string]int64 `json:"counters,omitempty"`
-	Progress *ProgressState   `json:"progress,omitempty"`
-	DryRun   bool             `json:"dry_run,omitempty"`
-	Preview  *preview.Report  `json:"preview,omitempty"` // of a dry run
-	Started  time.Time        `json:"started_at"`
-	Duration time.Duration    `json:"duration"`
-
-	// Stopped is false if the script was still going on when the run ended:
-	// it ignores its context.
-	Stopped bool `json:"stopped"`
-
-	// Recorded tells whether the history has this outcome.
-	Recorded bool `json:"recorded"`
+	part *part // of a run that is a step of a batch; nil for any other
 }
 
 // Run runs a script and waits for its end.
@@ -144,23 +131,34 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 		return nil, err
 	}
 
+	if b, ok := x.script.(*batchScript); ok {
+		if err := b.adopt(x); err != nil {
+			return nil, err
+		}
+	}
+
 	if ro.DryRun {
 		x.dry = newDryRun(a)
 	}
 	id, attempt := store.NewID(), 1
 	if ro.hold != nil {
 		id, attempt = ro.hold.run.ID, ro.hold.run.Attempt
+		ro.Schedule, ro.ScheduledAt = ro.hold.run.Schedule, ro.hold.run.ScheduledAt
 	}
-	x.bus = &bus{run: id, script: name, now: time.Now}
-	x.bus.observers = append(append(x.bus.observers, a.cfg.Observers...), ro.Observers...)
+	x.bus = a.newBus(id, name, attempt, ro.Observers)
+	x.bus.step = ro.stepName()
 	x.run = &Run{
-		id: id, script: name, attempt: attempt, dryRun: ro.DryRun,
+		app: a, id: id, script: name, attempt: attempt, dryRun: ro.DryRun, schedule: ro.Schedule, scheduledAt: ro.ScheduledAt,
 		progress: newProgress(time.Now, x.redactor.Text, func(p ProgressState) { x.bus.publish(Event{Type: EventProgress, Progress: &p}) }),
 		stopping: make(chan struct{}),
-		steering: &steering{},
+		steering: &steering{told: func(s State) { x.bus.publish(Event{Type: EventState, State: s}) }},
+		kept:     func() { x.bus.publish(Event{Type: EventCheckpoint}) },
 		monitor:  a.monitor,
 	}
 	own := a.cfg.Log.Handler().WithAttrs([]slog.Attr{slog.String(keyRun, id), slog.String(keyScript, name)})
+	if step := ro.stepName(); step != "" {
+		own = own.WithAttrs([]slog.Attr{slog.String(keyStep, step)})
+	}
 	x.log = slog.New(x.redactor.Handler(slog.NewMultiHandler(own, &runHandler{buffer: x.buffer, publish: x.bus.publish})))
 	x.run.log = x.log
 	x.recorder = &recorder{
@@ -235,6 +233,12 @@ func (x *execution) open(ctx context.Context) error {
 		}
 		x.run.preview = x.dry.session
 	}
+	if h := x.ro.hold; h != nil && h.run.Unbegun {
+		if err := x.recorder.beginScript(ctx); err != nil {
+			x.abandon(ctx, err)
+			return err
+		}
+	}
 	x.run.ref = x.ref
 	a.monitor.watch(x.run.id)
 	x.bus.publish(Event{Type: EventState, State: Running})
@@ -242,15 +246,17 @@ func (x *execution) open(ctx context.Context) error {
 }
 
 // beginRecord begins the record; an account that may not write to Rikki's
-// database is no reason not to run.
+// database is no reason not to run, unless the script needs it.
 func (x *execution) beginRecord(ctx context.Context) error {
 	if h := x.ro.hold; h != nil {
 		return x.recorder.adopt(ctx, h)
 	}
-	err := x.recorder.begin(ctx, x.app.history, x.newRun())
+	err := x.recorder.begin(ctx, x.ro.part.history(x.app.history), x.newRun())
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, store.ErrNoAccess) && x.opts.NeedsHistory && x.dry == nil:
+		return fmt.Errorf("%s keeps its place in the history's database %s, and did not begin: %w", x.entry.name, x.app.cfg.HistoryDatabase, err)
 	case errors.Is(err, store.ErrNoAccess):
 		x.log.Warn("this run leaves no history and has no lease: the account may not write to the database "+
 			x.app.cfg.HistoryDatabase, "error", err, "fix", "grant it readWrite there, or say --no-history")
@@ -261,13 +267,13 @@ func (x *execution) beginRecord(ctx context.Context) error {
 }
 
 // abandon undoes what of open had succeeded.
-func (x *execution) abandon(ctx context.Context, err error) {
-	state := x.unbegun(ctx)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
+func (x *execution) abandon(caller context.Context, err error) {
+	state := x.unbegun(caller)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), historyTimeout)
 	defer cancel()
 	if x.recorder.on() {
 		_, _ = x.recorder.finish(ctx, store.Finish{ // the error of open is what the caller gets
-			State: state, Error: &store.RunError{Kind: "connection", Message: x.redactor.Text(err.Error())},
+			State: state, Error: &store.RunError{Kind: "connection", Message: x.redactor.Text(err.Error())}, Back: x.givenBack(caller),
 		})
 		x.recorder.end(ctx)
 	}
@@ -279,6 +285,10 @@ func (x *execution) abandon(ctx context.Context, err error) {
 func (x *execution) newRun() store.NewRun {
 	a := x.app
 	_, version := buildSource()
+	shown := x.entry.spec.Masked(x.params)
+	if b, ok := x.script.(*batchScript); ok {
+		shown = b.plan.shown()
+	}
 	return store.NewRun{
 		ID: x.run.id, Script: x.entry.name, Concurrency: x.opts.Concurrency,
 		TTL: a.cfg.LeaseTTL, Owner: a.owner,
@@ -286,99 +296,8 @@ func (x *execution) newRun() store.NewRun {
 		Source:       storedSource(),
 		RikkiVersion: version, Database: a.source.Database(), DryRun: x.ro.DryRun,
 		Attempt: x.run.attempt, Timeout: max(x.timeout(), 0),
-		Params: x.entry.spec.Masked(x.params), Input: x.keptInput(), Resumable: x.opts.Resumable, Parent: x.ro.Parent,
+		Params: shown, Input: x.keptInput(), Resumable: x.opts.Resumable,
+		Parent: x.ro.Parent, Step: x.ro.part.name(), Schedule: x.ro.Schedule, ScheduledAt: x.ro.ScheduledAt,
+		Keep: a.keepFor(x.opts),
 	}
-}
-
-// finish records the outcome and makes the result.
-func (x *execution) finish(caller context.Context, out outcome, report *preview.Report) (*Result, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), x.app.cfg.LeaseTTL)
-	defer cancel()
-	progress := x.run.progress.finish()
-	out.err = x.redactor.Error(out.err)
-	result := &Result{
-		Run: x.run.id, Script: x.entry.name, State: stateOf(out.err), Value: x.masked(out.value),
-		Failure: failureOf(out.err), Findings: x.findings.All(), Counters: x.run.countersCopy(),
-		DryRun: x.ro.DryRun, Preview: report, Started: x.started.UTC(), Duration: time.Since(x.started), Stopped: out.late == nil,
-	}
-	if progress.Done != 0 || progress.Total != 0 {
-		result.Progress = &progress
-	}
-	if x.recorder.on() {
-		if err := x.record(ctx, result, progress); err != nil {
-			x.log.Error("the history doesn't have the outcome of this run", "error", err)
-			if errors.Is(err, store.ErrLeaseLost) && out.err == nil {
-				out.err = ErrLeaseLost
-				result.State, result.Failure = stateOf(out.err), failureOf(out.err)
-			}
-		}
-		out.err = x.lastWord(result, out.err)
-	}
-	x.bus.publish(Event{Type: EventState, State: result.State})
-	x.bus.publish(Event{Type: EventResult, Result: result})
-	return result, out.err
-}
-
-// masked returns a result as it is, unless its JSON has a secret of this run.
-func (x *execution) masked(value any) any {
-	data, err := json.Marshal(value)
-	if err != nil {
-		return value // record says so
-	}
-	if safe := x.redactor.Text(string(data)); safe != string(data) && json.Valid([]byte(safe)) {
-		return json.RawMessage(safe)
-	}
-	return value
-}
-
-func (x *execution) record(ctx context.Context, result *Result, progress ProgressState) error {
-	end := store.Finish{
-		State: result.State, Counters: result.Counters, Stuck: !result.Stopped, Progress: storedProgress(progress),
-	}
-	for _, f := range result.Findings {
-		end.Findings = append(end.Findings, store.Finding{Level: string(f.Level), Message: x.redactor.Text(f.Message)})
-	}
-	value, err := storedResult(result.Value)
-	if err != nil {
-		x.log.Warn("the history doesn't have the run's result", "error", err)
-	}
-	end.Result = value
-	if f := result.Failure; f != nil {
-		end.Error = &store.RunError{Kind: f.Kind, Message: f.Message, Stack: x.redactor.Text(f.Stack)}
-	}
-	run, err := x.recorder.finish(ctx, end)
-	result.Recorded = err == nil
-	if err == nil {
-		result.State = run.State // somebody may have asked for another one meanwhile
-	}
-	return err
-}
-
-// close gives everything back. A script that didn't stop loses its connection
-// if no other run shares it, but keeps its lease: as long as it may be writing,
-// no other run of it may begin.
-func (x *execution) close(caller context.Context, late <-chan outcome) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), historyTimeout)
-	defer cancel()
-	x.app.monitor.forget(x.run.id)
-
-	var group errgroup.Group
-	if late == nil {
-		group.Go(func() error { x.recorder.end(ctx); return nil })
-	} else {
-		x.app.runs.Go(func() { x.linger(context.WithoutCancel(caller), late) })
-	}
-	if err := x.ref.Release(ctx); err != nil {
-		x.app.cfg.Log.Debug("closing the connection", "error", err)
-	}
-	_ = group.Wait()
-}
-
-// linger waits for a script that outlived its run, and then frees its place.
-func (x *execution) linger(ctx context.Context, late <-chan outcome) {
-	<-late
-	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
-	defer cancel()
-	x.recorder.release(ctx)
-	x.recorder.end(ctx)
 }

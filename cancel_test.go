@@ -3,14 +3,18 @@ package rikki_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/mongotest"
 	"github.com/rikki-go/rikki/rikkitest"
 )
 
@@ -87,5 +91,112 @@ func TestCancelAnywhere(t *testing.T) {
 	}
 	if status := app.Conn().Status(); status.References != 0 {
 		t.Errorf("%d references are left", status.References)
+	}
+}
+
+// A connection on which a deadline has passed goes to whoever is next, once the answer has come after all. A cancelled run must not
+// kill what it does then.
+func TestCancellingARunKillsNothingOfAnother(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Dedicated(t, nil)
+	cfg := &rikki.Config{}
+	cfg.Conn.URI, cfg.Conn.Database, cfg.Conn.AppName, cfg.Conn.PoolSize = server.URI(), "shop", "neighbours", 2
+	passed := make(chan struct{})
+	app := rikki.New(cfg).MustAdd(
+		rikki.Func("first", func(ctx context.Context, run *rikki.Run) (any, error) {
+			short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+			defer cancel()
+			if _, err := run.DB().Collection("c").InsertOne(short, bson.M{}); !errors.Is(err, context.DeadlineExceeded) {
+				return nil, fmt.Errorf("an insert that takes longer than its deadline: %w", err)
+			}
+			close(passed)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}),
+		rikki.Func("second", func(ctx context.Context, run *rikki.Run) (any, error) {
+			return nil, run.DB().Collection("c").Distinct(ctx, "x", bson.D{}).Err()
+		}),
+	)
+	t.Cleanup(func() { closeApp(t, app) })
+	if err := server.FailPoint(t.Context(), bson.D{
+		{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: "alwaysOn"}, {Key: "data", Value: bson.D{
+			{Key: "failCommands", Value: bson.A{"insert", "distinct"}},
+			{Key: "appName", Value: "neighbours"},
+			{Key: "blockConnection", Value: true},
+			{Key: "blockTimeMS", Value: 350},
+		}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	admin, err := mongo.Connect(options.Client().ApplyURI(server.URI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = admin.Disconnect(context.Background()) }) // only reads
+	free := occupy(t, app, admin)
+	var both sync.WaitGroup
+	defer both.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	both.Go(func() {
+		if _, err := app.Run(ctx, "first", &rikki.RunOptions{NoHistory: true}); !errors.Is(err, rikki.ErrCancelled) {
+			t.Errorf("the run that was cancelled: %v", err)
+		}
+	})
+	select {
+	case <-passed:
+	case <-time.After(20 * time.Second):
+		t.Error("the first run's deadline never passed")
+		return
+	}
+	both.Go(func() {
+		if _, err := app.Run(t.Context(), "second", &rikki.RunOptions{NoHistory: true}); err != nil {
+			t.Errorf("the run beside it: %v", err)
+		}
+	})
+	underWay(t, admin, bson.D{{Key: "command.distinct", Value: "c"}})
+	free()
+	cancel()
+}
+
+// occupy takes one of an app's connections until free is called, so that there is only the other one for everybody else.
+func occupy(t *testing.T, app *rikki.App, admin *mongo.Client) (free func()) {
+	t.Helper()
+	ref, err := app.Conn().Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stream, err := ref.DB().Collection("c").Watch(ctx, mongo.Pipeline{{{Key: "$match", Value: bson.D{{Key: "never", Value: 1}}}}},
+		options.ChangeStream().SetMaxAwaitTime(20*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var waiting sync.WaitGroup
+	waiting.Go(func() { stream.Next(ctx) })
+	free = sync.OnceFunc(func() {
+		stop()
+		waiting.Wait()
+		last := context.WithoutCancel(t.Context())
+		_ = stream.Close(last) // it was cut off
+		if err := ref.Release(last); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(free)
+	underWay(t, admin, bson.D{{Key: "command.getMore", Value: bson.D{{Key: "$exists", Value: true}}}, {Key: "ns", Value: "shop.c"}})
+	return free
+}
+
+// underWay waits until the server is at a command.
+func underWay(t *testing.T, admin *mongo.Client, command bson.D) {
+	t.Helper()
+	for found := false; !found; {
+		cursor, err := admin.Database("admin").Aggregate(t.Context(), mongo.Pipeline{{{Key: "$currentOp", Value: bson.D{}}}, {{Key: "$match", Value: command}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = cursor.Next(t.Context())
+		_ = cursor.Close(t.Context())
 	}
 }

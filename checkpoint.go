@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/rikki-go/rikki/internal/point"
 	"github.com/rikki-go/rikki/internal/store"
 )
 
@@ -60,9 +61,11 @@ func (r *Run) Checkpoint(ctx context.Context, value any) error {
 	if rec := r.place.recorder; rec.on() && !r.dryRun {
 		// A transaction of the script's is of no concern to Rikki's own collections.
 		ctx := mongo.NewSessionContext(ctx, nil)
+		point.Reached("checkpoint.before")
 		pulse, err := rec.store.Checkpoint(ctx, rec.id, rec.epoch, store.Checkpoint{
 			Value: raw, Progress: storedProgress(r.progress.State()), Counters: r.countersCopy(),
 		})
+		point.Reached("checkpoint.stored")
 		switch {
 		case errors.Is(err, store.ErrLeaseLost):
 			return fmt.Errorf("%w: %w", ErrLeaseLost, err)
@@ -72,6 +75,7 @@ func (r *Run) Checkpoint(ctx context.Context, value any) error {
 		r.steering.heed(pulse)
 	}
 	r.place.set(raw)
+	r.kept()
 	return r.steering.stop()
 }
 

@@ -3,6 +3,7 @@ package rikki
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -16,6 +17,10 @@ type ControlOptions struct {
 
 	// Reason is kept with the run and in the audit log.
 	Reason string
+
+	// Params changes parameters of the run that [App.Retry] repeats, by their
+	// names; nil takes one away.
+	Params map[string]any
 
 	// Force resumes a run though the program or the parameters are not those
 	// that it began with.
@@ -94,6 +99,9 @@ func (a *App) control(ctx context.Context, id string, action store.Action, opts 
 			Action: action, Actor: cmp.Or(opts.Actor, a.cfg.Actor), Reason: a.redactor.Text(opts.Reason), Force: store.Force(opts.Force),
 		})
 		record = recordOf(run)
+		if err == nil && action == store.Resume {
+			a.tellQueued(run.ID, run.Script)
+		}
 		return err
 	})
 	return record, err
@@ -114,7 +122,7 @@ func (a *App) Retry(ctx context.Context, id string, opts *ControlOptions) (Recor
 		if err != nil {
 			return err
 		}
-		next, err := a.again(past)
+		next, err := a.again(past, opts.Params)
 		if err != nil {
 			return err
 		}
@@ -123,6 +131,7 @@ func (a *App) Retry(ctx context.Context, id string, opts *ControlOptions) (Recor
 		if err != nil {
 			return err
 		}
+		a.tellQueued(run.ID, run.Script)
 		record = recordOf(run)
 		return s.Audit(ctx, store.Entry{
 			Run: past.ID, Script: past.Script, Action: store.Retry, Actor: actor,
@@ -134,7 +143,7 @@ func (a *App) Retry(ctx context.Context, id string, opts *ControlOptions) (Recor
 
 // again is the new run that repeats an old one. A program that doesn't know
 // the script can repeat it too; whoever runs it checks the input then.
-func (a *App) again(past store.Run) (store.NewRun, error) {
+func (a *App) again(past store.Run, change map[string]any) (store.NewRun, error) {
 	switch {
 	case past.State.Active() || past.State == Queued:
 		return store.NewRun{}, fmt.Errorf("%w: run %s is %s; only what has ended can be repeated", ErrState, past.ID, past.State)
@@ -142,22 +151,64 @@ func (a *App) again(past store.Run) (store.NewRun, error) {
 		return store.NewRun{}, fmt.Errorf("%w: the parameters of run %s were not kept, or contain a password; "+
 			"run %s with its parameters instead", ErrState, past.ID, past.Script)
 	}
-	resumable := past.Resumable
+	resumable, input := past.Resumable, past.Input
 	var masked any
 	if !past.Params.IsZero() {
 		masked = past.Params
 	}
-	if e, err := a.lookup(past.Script); err == nil {
-		if _, err := e.replay(past.Input); err != nil {
+	if len(change) > 0 {
+		var err error
+		if input, masked, err = changedInput(input, change); err != nil {
 			return store.NewRun{}, err
+		}
+	}
+	if e, err := a.lookup(past.Script); err == nil {
+		filled, err := e.replay(input)
+		if err != nil {
+			return store.NewRun{}, err
+		}
+		if len(change) > 0 {
+			data, err := e.spec.JSON(filled)
+			if err != nil {
+				return store.NewRun{}, err
+			}
+			input, masked = string(data), e.spec.Masked(filled)
 		}
 		resumable = e.opts.Resumable
 	}
 	return store.NewRun{
-		ID: store.NewID(), Script: past.Script, Params: masked, Input: past.Input, Resumable: resumable,
+		ID: store.NewID(), Script: past.Script, Params: masked, Input: input, Resumable: resumable,
 		Trigger: "retry", Parent: past.ID, Database: past.Database, DryRun: past.DryRun, Timeout: past.Timeout,
 		Priority: past.Priority, RikkiVersion: Version(),
 	}, nil
+}
+
+// changedInput changes stored input, which has no secrets, and returns it as a value too.
+func changedInput(input string, change map[string]any) (string, any, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(input), &fields); err != nil {
+		return "", nil, fmt.Errorf("the parameters of the run: %w", err)
+	}
+	for name, value := range change {
+		if value == nil {
+			delete(fields, name)
+			continue
+		}
+		data, err := json.Marshal(value)
+		if err != nil {
+			return "", nil, fmt.Errorf("the parameter %s: %w", name, err)
+		}
+		fields[name] = data
+	}
+	data, err := json.Marshal(fields)
+	if err != nil {
+		return "", nil, fmt.Errorf("the parameters of the run: %w", err)
+	}
+	var shown map[string]any
+	if err := json.Unmarshal(data, &shown); err != nil {
+		return "", nil, fmt.Errorf("the parameters of the run: %w", err)
+	}
+	return string(data), shown, nil
 }
 
 // Audit lists what was done to a run from outside, the oldest first.

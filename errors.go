@@ -98,6 +98,21 @@ func (e *AmbiguousError) Error() string {
 	return fmt.Sprintf("several runs begin with %q: %s", e.Prefix, strings.Join(e.Candidates, ", "))
 }
 
+// PartialError is returned by a script that came to its end and left something
+// undone: the run ends as [SucceededWithErrors].
+type PartialError struct {
+	Failed int64  // how many could not be done
+	What   string // what they are, in the plural: "documents"
+}
+
+func (e *PartialError) Error() string {
+	what := e.What
+	if e.Failed == 1 {
+		what = strings.TrimSuffix(what, "s")
+	}
+	return fmt.Sprintf("%d %s could not be done", e.Failed, what)
+}
+
 // PanicError is the failure of a script that panicked or ended its goroutine.
 type PanicError struct {
 	Value any    // what was passed to panic, nil after runtime.Goexit

@@ -310,7 +310,7 @@ func stopReason(caller context.Context) error {
 // stopError is the error of a run that was stopped for a reason. What the
 // script says about its cancelled context adds nothing; anything else does.
 func stopError(reason, err error) error {
-	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, reason) {
+	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, reason) || errors.Is(reason, err) {
 		return reason
 	}
 	return fmt.Errorf("%w (the script said: %w)", reason, err)

@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/internal/store"
 )
 
@@ -127,6 +130,17 @@ func (a *App) withHistory(ctx context.Context, fn func(context.Context, *store.S
 	}
 	defer func() { _ = ref.Release(context.WithoutCancel(ctx)) }()
 	return publicError(fn(ctx, store.New(ref.DB())))
+}
+
+// WithHistory calls fn with the database of Rikki's own collections, over the
+// connection that runs are recorded with, and holds that connection meanwhile. It
+// is for packages that keep documents of their own there. The error is
+// [ErrNoHistory], one of the connection, or what fn returns.
+func (a *App) WithHistory(ctx context.Context, fn func(ctx context.Context, db *mongo.Database) error) error {
+	if a.history == nil {
+		return ErrNoHistory
+	}
+	return a.history.With(ctx, func(ctx context.Context, ref *conn.Ref) error { return fn(ctx, ref.DB()) })
 }
 
 // sweep marks the runs of dead processes. Listing works without: an account

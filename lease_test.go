@@ -3,10 +3,13 @@ package rikki_test
 import (
 	"context"
 	"errors"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/conn"
@@ -58,5 +61,53 @@ func TestRunThatLosesItsLeaseStopsAndChangesNoRecord(t *testing.T) {
 	}
 	if stored.State != "running" || stored.Lease.Epoch != 2 {
 		t.Errorf("the stale owner changed the record: %+v", stored)
+	}
+}
+
+// stopper is how the clients of a process connect that is stopped while it opens the connections of a run: the history's waits for the
+// stop, and the scripts' causes it.
+type stopper struct {
+	net.Dialer
+	history bool
+	stopped context.Context
+	stop    context.CancelFunc
+}
+
+func (s *stopper) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	if !s.history {
+		s.stop()
+	}
+	<-s.stopped.Done()
+	return s.Dialer.DialContext(ctx, network, address)
+}
+
+func TestRunWhoseProcessIsStoppedWhileItConnectsIsGivenBackAtOnce(t *testing.T) {
+	t.Parallel()
+	db := rikkitest.DB(t)
+	script := rikki.Func("never", func(context.Context, *rikki.Run) (any, error) { return nil, errors.New("the script has begun") })
+	id := enqueue(t, rikkitest.App(t, db, script), "never", nil)
+
+	stopped, stop := context.WithCancel(t.Context())
+	cfg, histories := configOf(t, db), 0
+	cfg.Conn.ClientOptions = func(o *options.ClientOptions) {
+		history := strings.HasSuffix(*o.AppName, "-history")
+		if history {
+			histories++
+		}
+		if !history || histories > 1 { // the first one takes the run
+			o.SetDialer(&stopper{history: history, stopped: stopped, stop: stop})
+		}
+	}
+	app := rikki.New(cfg).MustAdd(script)
+	t.Cleanup(func() { closeApp(t, app) })
+	if _, err := app.Continue(stopped, id, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("the run was continued: %v", err)
+	}
+	record, err := app.Record(t.Context(), id)
+	if err != nil || record.State != rikki.Interrupted || record.Error == nil || record.Error.Kind != "connection" {
+		t.Errorf("the run is %s (%+v), %v; want it interrupted, without waiting for the lease to expire", record.State, record.Error, err)
+	}
+	if histories < 3 {
+		t.Errorf("the history was connected to %d times: the stop did not come while the run opened its connections", histories)
 	}
 }

@@ -16,6 +16,7 @@ import (
 const (
 	keyRun    = "run_id"
 	keyScript = "script"
+	keyStep   = "step"
 )
 
 // What a run's log may take in the history. Records above it are counted, not

@@ -2,10 +2,14 @@ package rikki
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
+
+	"github.com/rikki-go/rikki/internal/commands"
 )
 
 // monitor knows what the server does for each run, because a cancelled context
@@ -14,13 +18,15 @@ import (
 // through the context they were sent with.
 type monitor struct {
 	next *event.CommandMonitor // of the app's author, or nil
+	kept atomic.Int64          // commands for the history
 
 	mu   sync.Mutex
-	runs map[string]*commands
+	runs map[string]*runCommands
 }
 
-// commands are those of one run.
-type commands struct {
+// runCommands are those of one run.
+type runCommands struct {
+	sent     int64                  // that read or write documents
 	inFlight map[int64]string       // by request, the session
 	inTxn    map[string]bson.Binary // sessions with an open transaction
 	cut      []int64                // connections closed under a command, as the server numbers them
@@ -29,14 +35,14 @@ type commands struct {
 }
 
 func newMonitor(next *event.CommandMonitor) *monitor {
-	return &monitor{next: next, runs: make(map[string]*commands)}
+	return &monitor{next: next, runs: make(map[string]*runCommands)}
 }
 
 // watch begins to follow a run; forget ends it.
 func (m *monitor) watch(run string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.runs[run] = &commands{inFlight: make(map[int64]string), inTxn: make(map[string]bson.Binary)}
+	m.runs[run] = &runCommands{inFlight: make(map[int64]string), inTxn: make(map[string]bson.Binary)}
 }
 
 func (m *monitor) forget(run string) {
@@ -108,13 +114,64 @@ func (m *monitor) commandMonitor() *event.CommandMonitor {
 			}
 		},
 		Failed: func(ctx context.Context, e *event.CommandFailedEvent) {
-			// The driver closes the connection when the context ends before the answer.
-			m.finished(ctx, e.CommandFinishedEvent, e.Failure, ctx.Err() != nil)
+			// The driver closes the connection when the context is cancelled before the answer. After a deadline it keeps it for whoever
+			// is next, and the server ends the command by itself, because it was told the time.
+			m.finished(ctx, e.CommandFinishedEvent, e.Failure, errors.Is(e.Failure, context.Canceled))
 			if m.next != nil && m.next.Failed != nil {
 				m.next.Failed(ctx, e)
 			}
 		},
 	}
+}
+
+// counting returns a monitor that only counts, for a client that a run opens for work in parallel.
+func (m *monitor) counting() *event.CommandMonitor {
+	var c event.CommandMonitor
+	if m.next != nil {
+		c = *m.next
+	}
+	next := c.Started
+	c.Started = func(ctx context.Context, e *event.CommandStartedEvent) {
+		m.count(runOf(ctx), e.CommandName)
+		if next != nil {
+			next(ctx, e)
+		}
+	}
+	return &c
+}
+
+// keeping returns a monitor that counts what keeps the history, whichever run it is for.
+func (m *monitor) keeping() *event.CommandMonitor {
+	return &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+		if commands.IsOnDocuments(e.CommandName) {
+			m.kept.Add(1)
+		}
+	}}
+}
+
+func (m *monitor) count(run, command string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if tracked := m.runs[run]; tracked != nil {
+		tracked.count(command)
+	}
+}
+
+func (t *runCommands) count(command string) {
+	if commands.IsOnDocuments(command) {
+		t.sent++
+	}
+}
+
+// sent is how many commands have been counted for a run and for the history.
+func (m *monitor) sent(run string) int64 {
+	n := m.kept.Load()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if tracked := m.runs[run]; tracked != nil {
+		n += tracked.sent
+	}
+	return n
 }
 
 func (m *monitor) started(ctx context.Context, e *event.CommandStartedEvent) {
@@ -128,6 +185,7 @@ func (m *monitor) started(ctx context.Context, e *event.CommandStartedEvent) {
 	if tracked == nil {
 		return
 	}
+	tracked.count(e.CommandName)
 	// The command's bytes belong to the driver's buffer and are used again.
 	subtype, data, _ := e.Command.Lookup("lsid", "id").BinaryOK()
 	session := string(data)

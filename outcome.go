@@ -4,6 +4,7 @@ import "errors"
 
 // stateOf maps how the hooks ended to the state of the run.
 func stateOf(err error) State {
+	var partial *PartialError
 	switch {
 	case err == nil:
 		return Succeeded
@@ -13,6 +14,8 @@ func stateOf(err error) State {
 		return Cancelled
 	case errors.Is(err, ErrPaused):
 		return Paused
+	case errors.As(err, &partial):
+		return SucceededWithErrors
 	default:
 		return Failed
 	}
@@ -25,6 +28,7 @@ func failureOf(err error) *Failure {
 	failure := &Failure{Kind: "error", Message: err.Error()}
 	var panicked *PanicError
 	var invalid *ValidationError
+	var partial *PartialError
 	switch {
 	case errors.As(err, &panicked):
 		failure.Kind, failure.Stack = "panic", panicked.Stack
@@ -40,6 +44,8 @@ func failureOf(err error) *Failure {
 		failure.Kind = "cancelled"
 	case errors.Is(err, ErrPaused):
 		failure.Kind = "paused"
+	case errors.As(err, &partial):
+		failure.Kind = "partial"
 	}
 	return failure
 }

@@ -17,6 +17,7 @@ type Progress struct {
 	started   time.Time
 	total     int64
 	done      int64
+	begun     int64 // of done, by earlier attempts
 	message   string
 	published time.Time
 	changed   bool // since the history last took it
@@ -57,7 +58,13 @@ func (p *Progress) SetTotal(n int64) { p.update(func() { p.total = max(n, 0) }) 
 func (p *Progress) restore(done, total int64, message string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.done, p.total, p.message, p.markDone, p.changed = done, total, message, done, true
+	p.done, p.total, p.message, p.markDone, p.begun, p.changed = done, total, message, done, done, true
+}
+
+// Begin says that earlier attempts have done n units, which say nothing about
+// the speed of this one.
+func (p *Progress) Begin(n int64) {
+	p.update(func() { p.done, p.markDone, p.begun, p.markAt = n, n, n, p.now() })
 }
 
 // Add says that n more units are done.
@@ -116,7 +123,7 @@ func (p *Progress) state(now time.Time) ProgressState {
 	elapsed := now.Sub(p.started)
 	rate := p.rate
 	if rate == 0 && elapsed > 0 {
-		rate = float64(p.done) / elapsed.Seconds()
+		rate = float64(p.done-p.begun) / elapsed.Seconds()
 	}
 	state := ProgressState{Done: p.done, Total: p.total, Message: p.message, Rate: rate, Elapsed: elapsed}
 	if left := p.total - p.done; p.total > 0 && left > 0 && rate > 0 {

@@ -33,32 +33,54 @@ func (a *App) Enqueue(ctx context.Context, script string, opts *RunOptions) (str
 		return "", err
 	}
 	x := &execution{app: a, entry: e, opts: e.opts, ro: *opts, redactor: a.redactor.Clone()}
-	input, err := x.queueInput(opts.Params)
+	input, err := x.storedInput(opts.Params, inQueue)
 	if err != nil {
 		return "", err
 	}
-	x.run = &Run{id: store.NewID()}
+	x.run = &Run{id: cmp.Or(opts.ID, store.NewID())}
 	run := x.newRun()
 	run.Input = input
 	run.Priority, run.NotBefore = opts.Priority, opts.NotBefore
 	run.Source = store.Source{} // whoever runs it says which
 	err = a.withHistory(ctx, func(ctx context.Context, s *store.Store) error {
 		_, err := s.Enqueue(ctx, run)
+		if errors.Is(err, store.ErrDuplicateID) && opts.ID != "" && queuedBefore(ctx, s, run) {
+			return nil
+		}
 		return err
 	})
 	if err != nil {
 		return "", err
 	}
+	a.tellQueued(run.ID, script)
 	return run.ID, nil
 }
 
-// queueInput checks the parameters of a run that will begin elsewhere, fills
+// queuedBefore tells whether the run that has this ID is the same occurrence of
+// the same schedule.
+func queuedBefore(ctx context.Context, s *store.Store, run store.NewRun) bool {
+	there, err := s.Run(ctx, run.ID)
+	return err == nil && run.Schedule != "" && there.ID == run.ID && there.Database == run.Database && there.Script == run.Script &&
+		there.Schedule == run.Schedule && there.ScheduledAt.Equal(run.ScheduledAt)
+}
+
+// carrier is what takes the parameters of a run to the place and time where it
+// begins, in words: secrets can't go with it.
+type carrier struct{ what, where string }
+
+//nolint:gochecknoglobals // words
+var (
+	inQueue = carrier{"a queued run", "in the environment of the processes that serve the queue"}
+	inBatch = carrier{"a batch", "in the environment"}
+)
+
+// storedInput checks the parameters of a run that will begin later, fills
 // x.params and returns what can be stored.
-func (x *execution) queueInput(given any) (string, error) {
+func (x *execution) storedInput(given any, by carrier) (string, error) {
 	spec := x.entry.spec
 	x.script, x.params = x.entry.fresh()
 	layers, err := x.layers(given)
-	if err := params.Join(err, x.refuseSecrets(layers), x.withoutSecrets(spec.Fill(x.params, layers...))); err != nil {
+	if err := params.Join(err, x.refuseSecrets(layers, by), x.withoutSecrets(spec.Fill(x.params, layers...))); err != nil {
 		return "", err
 	}
 	data, err := spec.JSON(x.params)
@@ -67,8 +89,8 @@ func (x *execution) queueInput(given any) (string, error) {
 	}
 	if redact.Text(string(data)) != string(data) {
 		return "", &params.Error{Problems: []params.Problem{{
-			Message: "a parameter contains a password, and a queued run can't carry secrets: " +
-				"make the parameter a params.Secret, and set it in the environment of the processes that serve the queue",
+			Message: "a parameter contains a password, and " + by.what + " can't carry secrets: " +
+				"make the parameter a params.Secret, and set it " + by.where,
 		}}}
 	}
 	return string(data), nil
@@ -76,20 +98,20 @@ func (x *execution) queueInput(given any) (string, error) {
 
 // refuseSecrets finds secrets that were given on purpose. Those of the
 // environment are left where they are.
-func (x *execution) refuseSecrets(layers []params.Layer) error {
+func (x *execution) refuseSecrets(layers []params.Layer, by carrier) error {
 	var problems []params.Problem
 	for _, field := range x.entry.spec.Fields() {
 		isGiven := func(l params.Layer) bool { return l.Origin() != params.OriginEnv && l.Has(field.Path) }
 		if field.Secret && slices.ContainsFunc(layers, isGiven) {
 			problems = append(problems, params.Problem{
 				Field: field.Path, Name: field.Path,
-				Message: "a queued run can't carry a secret: leave it out, and set " +
-					strings.Join(field.EnvNames(envPrefix(x.entry.name)), " or ") + " in the environment of the processes that serve the queue",
+				Message: by.what + " can't carry a secret: leave it out, and set " +
+					strings.Join(slices.Compact(field.EnvNames(envPrefix(x.entry.name))), " or ") + " " + by.where,
 			})
 		}
 	}
 	if len(layers) == 0 && len(x.entry.spec.Secrets(x.params)) > 0 {
-		problems = append(problems, params.Problem{Message: "a queued run can't carry secrets: leave them out of the struct"})
+		problems = append(problems, params.Problem{Message: by.what + " can't carry secrets: leave them out of the struct"})
 	}
 	if len(problems) == 0 {
 		return nil
@@ -136,8 +158,10 @@ type hold struct {
 	run    store.Run
 	began  time.Time // before its lease was taken
 	source *conn.Source
+	writer *store.Group  // nil unless there are others to write with
 	drain  time.Duration // how long it may go on when it is asked to stop
 	force  bool
+	ended  func() // is told when the script has ended, before the history is; may be nil
 }
 
 // replay is the parameters that stored input stands for.
@@ -179,7 +203,7 @@ func (e *entry) replayLayers(input string, lookup func(string) (string, bool)) (
 // that the run began with, and the input still means the same.
 func (a *App) sameSource(run store.Run) error {
 	e, err := a.lookup(run.Script)
-	if err != nil || run.Attempt == 0 {
+	if err != nil || run.Fresh() {
 		return nil //nolint:nilerr // what isn't known here can't be compared; whoever runs it will
 	}
 	if mine := storedSource(); run.Source != mine {
@@ -234,7 +258,12 @@ func (a *App) Continue(ctx context.Context, id string, opts *RunOptions) (*Resul
 		return nil, err
 	}
 	defer a.runs.Done()
-	h := &hold{source: a.history, force: opts.Force}
+	return a.resume(ctx, id, opts)
+}
+
+// resume is Continue for callers that are counted in.
+func (a *App) resume(ctx context.Context, id string, opts *RunOptions) (*Result, error) {
+	h := &hold{source: opts.part.history(a.history), drain: opts.part.grace(), force: opts.Force}
 	err := a.withHistory(ctx, func(ctx context.Context, s *store.Store) error {
 		a.sweep(ctx, s)
 		past, err := findRun(ctx, s, id)
@@ -320,6 +349,14 @@ func (x *execution) unbegun(caller context.Context) State {
 	default:
 		return Failed
 	}
+}
+
+// givenBack is how a run from the queue goes back whose script did not begin.
+func (x *execution) givenBack(caller context.Context) *store.Back {
+	if x.ro.hold == nil {
+		return nil
+	}
+	return &store.Back{Fresh: x.ro.hold.run.Unbegun, Failed: caller.Err() == nil}
 }
 
 func (c Config) lookupEnv() func(string) (string, bool) {

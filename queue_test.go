@@ -94,7 +94,7 @@ func await(t *testing.T, app *rikki.App, id string, want func(rikki.Record) bool
 		}
 		select {
 		case <-deadline:
-			t.Fatalf("run %s is still %s: %+v", id, record.State, record)
+			t.Fatalf("run %s is still %s: %+v, error %+v", id, record.State, record, record.Error)
 		case <-tick.C:
 		}
 	}

@@ -31,6 +31,7 @@ type Record struct {
 	// Parent is the run that this one repeats or belongs to. Input is the
 	// parameters from which it can be run again, without secrets.
 	Parent string          `json:"parent,omitempty"`
+	Step   string          `json:"step,omitempty"` // of a batch, whose run is Parent
 	Input  json.RawMessage `json:"input,omitempty"`
 
 	// Resumable runs can be paused, resumed and taken over. Queue tells that
@@ -42,8 +43,15 @@ type Record struct {
 	Due        time.Time `json:"due_at,omitzero"`
 	Checkpoint time.Time `json:"checkpoint_at,omitzero"`
 
-	// Control is what somebody last asked of the run from outside.
+	// Schedule is the name of the schedule that the run is of, and ScheduledAt
+	// the slot that it is for.
+	Schedule    string    `json:"schedule,omitempty"`
+	ScheduledAt time.Time `json:"scheduled_at,omitzero"`
+
+	// Control is what somebody last asked of the run from outside, and Tuning
+	// what its pace shall be.
 	Control *Control `json:"control,omitempty"`
+	Tuning  *Tuning  `json:"tuning,omitempty"`
 
 	// Times are the server's. EndedAt is zero while the run goes on.
 	CreatedAt time.Time     `json:"created_at,omitzero"`
@@ -68,11 +76,14 @@ type Record struct {
 	// Cut says what didn't fit into the record, one sentence each.
 	Cut         []string `json:"cut,omitempty"`
 	LogsDropped int64    `json:"logs_dropped,omitempty"`
+
+	// LogsPruned says that the log was deleted because of its age; see [Retention].
+	LogsPruned bool `json:"logs_pruned,omitempty"`
 }
 
 // Failure is why a run ended badly, in words for people.
 type Failure struct {
-	Kind    string `json:"kind"` // error, panic, timeout, validation, cancelled, paused, interrupted, lease
+	Kind    string `json:"kind"` // error, panic, timeout, validation, cancelled, paused, interrupted, lease, partial
 	Message string `json:"message"`
 	Stack   string `json:"stack,omitempty"`
 }
@@ -99,9 +110,10 @@ func recordOf(r store.Run) Record {
 		Version: r.RikkiVersion, DryRun: r.DryRun, Attempt: r.Attempt, Timeout: r.Timeout,
 		StartedAt: r.StartedAt, EndedAt: r.EndedAt, Duration: r.Duration(),
 		Epoch: r.Lease.Epoch, Counters: r.Counters, Result: rawJSON(r.Result),
-		NotStopped: r.Stuck && r.StoppedAt.IsZero(), LogsDropped: r.LogsDropped,
-		Parent: r.Parent, Input: json.RawMessage(r.Input), Resumable: r.Resumable, Queue: r.Queue, Priority: r.Priority,
-		Due: r.DueAt, CreatedAt: r.CreatedAt, Control: controlOf(r.Control),
+		NotStopped: r.Stuck && r.StoppedAt.IsZero(), LogsDropped: r.LogsDropped, LogsPruned: r.LogsPruned,
+		Parent: r.Parent, Step: r.Step, Input: json.RawMessage(r.Input), Resumable: r.Resumable, Queue: r.Queue, Priority: r.Priority,
+		Due: r.DueAt, CreatedAt: r.CreatedAt, Control: controlOf(r.Control), Tuning: tuningOf(r.Tuning),
+		Schedule: r.Schedule, ScheduledAt: r.ScheduledAt,
 	}
 	if r.Checkpoint != nil {
 		record.Checkpoint = r.Checkpoint.At

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/internal/lease"
+	"github.com/rikki-go/rikki/internal/point"
 	"github.com/rikki-go/rikki/internal/store"
 )
 
@@ -27,12 +28,19 @@ type recorder struct {
 
 	ref    *conn.Ref
 	store  *store.Store
+	writer runWriter
 	id     string
 	epoch  int64
 	keeper *lease.Keeper
 	stop   chan struct{}
 	done   chan struct{}
 	ended  atomic.Bool // the record has its end, and no lease any more
+}
+
+// runWriter is what writes the beginning of a script and the end of a run.
+type runWriter interface {
+	Begin(ctx context.Context, id string, epoch int64) (store.Pulse, error)
+	Finish(ctx context.Context, id string, epoch int64, end store.Finish) (store.State, error)
 }
 
 // flushInterval is how often logs and progress go to the history.
@@ -50,32 +58,55 @@ func (r *recorder) begin(ctx context.Context, source *conn.Source, run store.New
 	// taken. It is bounded by the client's timeout; the caller looks at ctx.
 	started, err := s.Start(context.WithoutCancel(ctx), run)
 	if err != nil {
-		_ = ref.Release(context.WithoutCancel(ctx)) // the error above is what matters
-		return recordError(run.Script, err)
+		defer func() { _ = ref.Release(context.WithoutCancel(ctx)) }() // the error above is what matters
+		return recordError(run.Script, ref.Explain(err))
 	}
+	point.Reached("record.begun")
 	r.keep(ctx, ref, started, began)
 	return nil
 }
 
 // adopt goes on with a run whose lease this process has taken already.
 func (r *recorder) adopt(ctx context.Context, h *hold) error {
-	ref, err := h.source.Acquire(ctx)
+	// The run is this process's whatever becomes of its start: only over this
+	// connection can it be given back.
+	connecting, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
+	defer cancel()
+	ref, err := h.source.Acquire(connecting)
 	if err != nil {
 		return err
 	}
 	r.keep(ctx, ref, h.run, h.began)
+	if h.writer != nil {
+		r.writer = h.writer
+	}
 	return nil
 }
 
 // keep renews the lease and writes logs and progress until the recorder ends.
 func (r *recorder) keep(ctx context.Context, ref *conn.Ref, run store.Run, began time.Time) {
 	r.ref, r.store, r.id, r.epoch = ref, store.New(ref.DB()), run.ID, run.Lease.Epoch
+	r.writer = r.store.Group(nil)
 	r.keeper = lease.Keep(context.WithoutCancel(ctx), lease.Config{
 		TTL: r.ttl, Began: began, Log: r.log,
 		Renew: func(ctx context.Context) error { return r.beat(ctx, false) },
 	})
 	r.stop, r.done = make(chan struct{}), make(chan struct{})
 	go r.flushLoop(r.keeper.Context()) //nolint:contextcheck // it lives as long as the lease, not as the caller
+}
+
+// beginScript makes the record say that the script begins, where that decides
+// whether another process may begin it too. Before it, nothing of the script
+// has happened.
+func (r *recorder) beginScript(ctx context.Context) error {
+	point.Reached("queue.before-begin")
+	pulse, err := r.writer.Begin(context.WithoutCancel(ctx), r.id, r.epoch)
+	if err != nil {
+		return err
+	}
+	r.heed(pulse)
+	point.Reached("queue.begun")
+	return nil
 }
 
 func recordError(script string, err error) error {
@@ -117,7 +148,9 @@ func (r *recorder) beat(ctx context.Context, onlyNews bool) error {
 		}
 		return err
 	}
+	point.Reached("lease.before-renewal")
 	pulse, err := r.store.Beat(ctx, r.id, r.epoch, beat)
+	point.Reached("lease.renewed")
 	if err == nil {
 		r.heed(pulse)
 	}
@@ -161,29 +194,31 @@ func (r *recorder) flushLogs(ctx context.Context) error {
 	return nil
 }
 
-// finish writes the end of the run, and returns the record as the history has
-// it. It keeps trying while the history can't be reached and the lease lasts.
-func (r *recorder) finish(ctx context.Context, end store.Finish) (store.Run, error) {
+// finish writes the end of the run, and returns the state that the history has
+// now. It keeps trying while the history can't be reached and the lease lasts.
+func (r *recorder) finish(ctx context.Context, end store.Finish) (store.State, error) {
 	close(r.stop)
 	<-r.done
 	end.LogsDropped = r.buffer.droppedCount()
 
+	point.Reached("record.before-end")
 	logs := make(chan error, 1)
 	go func() { logs <- r.flushLogs(ctx) }() // shares the server's flush with the record
-	run, err := retryOnce(ctx, func() (store.Run, error) { return r.store.Finish(ctx, r.id, r.epoch, end) })
+	state, err := retryOnce(ctx, func() (store.State, error) { return r.writer.Finish(ctx, r.id, r.epoch, end) })
 	r.ended.Store(err == nil)
+	point.Reached("record.ended")
 	if logsErr := <-logs; logsErr != nil && err == nil {
 		r.log.Warn("some log records are missing in the history", "error", logsErr)
 	}
-	return run, err
+	return state, err
 }
 
 // retryOnce tries again after an error, unless the lease is lost. The same end
 // written twice is written once.
-func retryOnce(ctx context.Context, fn func() (store.Run, error)) (store.Run, error) {
-	run, err := fn()
+func retryOnce(ctx context.Context, fn func() (store.State, error)) (store.State, error) {
+	state, err := fn()
 	if err == nil || errors.Is(err, store.ErrLeaseLost) || ctx.Err() != nil {
-		return run, err
+		return state, err
 	}
 	return fn()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -61,8 +62,29 @@ func IsTransient(err error) bool {
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
 	}
-	return errors.Is(err, conn.ErrUnreachable) || mongo.IsNetworkError(err) ||
+	return errors.Is(err, conn.ErrUnreachable) || mongo.IsNetworkError(err) || isPoolCleared(err) || isRoleChange(err) ||
 		hasLabel(err, labelTransient) || hasLabel(err, "RetryableWriteError") || hasLabel(err, "NetworkError")
+}
+
+// roleChanges are the codes of a server that leads no more, or not yet, or shuts down.
+var roleChanges = []int{91, 189, 10058, 10107, 11600, 11602, 13435, 13436} //nolint:gochecknoglobals // a constant
+
+// isRoleChange finds what a server answers that can't serve a command for now. It labels only those commands that the driver tries again
+// by itself, and an update of many documents is none.
+func isRoleChange(err error) bool {
+	command, ok := errors.AsType[mongo.CommandError](err)
+	return ok && slices.Contains(roleChanges, int(command.Code))
+}
+
+// isPoolCleared finds what the driver returns to those who wait for a connection when another one of its pool has broken. Unlike to
+// those who come later, it is without any label.
+func isPoolCleared(err error) bool {
+	type poolError interface {
+		error
+		Retryable() bool
+	}
+	cleared, ok := errors.AsType[poolError](err)
+	return ok && cleared.Retryable()
 }
 
 // pauses returns the policy's back-off.
@@ -99,6 +121,9 @@ func (x *execution) retry(ctx context.Context, try func() (any, error)) (any, er
 		pause := pauses.NextBackOff()
 		x.log.Warn("the script failed and is tried again", "try", n, "of", policy.Tries, "pause", pause.String(), "error", err)
 		x.run.Count("retries", 1)
+		x.bus.publish(Event{Type: EventRetry, Retry: &Retrying{
+			Try: n, Of: policy.Tries, Pause: pause, Error: x.redactor.Text(err.Error()),
+		}})
 		if failed := x.cleanup(ctx); failed != nil {
 			return value, fmt.Errorf("%w; not tried again, since %w", retried(err, n), failed)
 		}

@@ -133,6 +133,7 @@ func TestIsTransient(t *testing.T) {
 		{&conn.Error{Kind: conn.BadURI}, false},
 		{mongo.CommandError{Code: 112, Labels: []string{"TransientTransactionError"}}, true},
 		{mongo.CommandError{Code: 91, Labels: []string{"RetryableWriteError"}}, true},
+		{mongo.CommandError{Code: 10107}, true}, // as an update of many documents has it
 		{mongo.CommandError{Code: 121}, false},
 		{context.Canceled, false},
 		{rikki.ErrTimeout, false},

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
@@ -14,15 +15,21 @@ import (
 // Run is what a script gets for one execution. It is valid until Cleanup has
 // returned. Its methods may be called from several goroutines.
 type Run struct {
-	id       string
-	script   string
-	attempt  int
-	dryRun   bool
+	app     *App
+	id      string
+	script  string
+	attempt int
+	dryRun  bool
+
+	schedule    string
+	scheduledAt time.Time
+
 	ref      *conn.Ref
 	log      *slog.Logger
 	progress *Progress
 	stopping chan struct{}
 	steering *steering
+	kept     func() // tells of a checkpoint
 	place    *place
 	monitor  *monitor
 	preview  *mongo.Session // the transaction of a dry run, or nil
@@ -43,6 +50,14 @@ func (r *Run) Attempt() int { return r.attempt }
 // DryRun tells whether the run is a dry run. A script that then only says what
 // it would do declares [Options.DryRun]; others need not look at it.
 func (r *Run) DryRun() bool { return r.dryRun }
+
+// Schedule is the name of the schedule that the run is of, or "".
+func (r *Run) Schedule() string { return r.schedule }
+
+// ScheduledAt is the slot of its schedule that the run is for: the time that it
+// was meant to begin at, however late it began. In a backfill of a schedule it
+// lies in the past. It is zero for a run without a schedule.
+func (r *Run) ScheduledAt() time.Time { return r.scheduledAt }
 
 // Client is the shared client. It must not be disconnected. Operations must
 // use the context that the script got, or a timeout can't stop them.

@@ -72,6 +72,10 @@ type Options struct {
 	// Description is one sentence for lists and help.
 	Description string
 
+	// Hidden leaves the script out of [App.Scripts], and so of every list. It can be
+	// run by its name all the same.
+	Hidden bool
+
 	// Timeout bounds Validate, Setup and Execute together. Zero means
 	// [DefaultTimeout], a negative value no timeout.
 	Timeout time.Duration
@@ -100,9 +104,18 @@ type Options struct {
 	// and taken over by another process when theirs has died.
 	Resumable bool
 
+	// NeedsHistory says that the script can't do its work without a record: where
+	// the account may not write the history, a run doesn't begin, instead of
+	// going on without. Dry runs go on.
+	NeedsHistory bool
+
 	// Retry says whether Setup and Execute are tried again after a transient
 	// error. By default they are not.
 	Retry RetryPolicy
+
+	// Retention says how long the script's runs are kept, where that shall
+	// differ from [Config.Retention].
+	Retention Retention
 
 	// DryRun says that the script honours [Run.DryRun] by itself. Its dry run
 	// then runs as it is, and every write is refused. Without it, a dry run

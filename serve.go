@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"github.com/rikki-go/rikki/conn"
+	"github.com/rikki-go/rikki/internal/point"
 	"github.com/rikki-go/rikki/internal/store"
 )
 
 // ServeOptions says how a process serves the queue. The zero value and nil are
 // fine.
 type ServeOptions struct {
-	// Workers is how many runs this process performs at a time. Default 4. The
+	// Workers is how many runs this process performs at a time, beside those
+	// whose script has ended and whose end is being recorded. Default 4. The
 	// limit of each script, [Options.Concurrency], counts over all processes.
 	Workers int
 
@@ -31,6 +33,10 @@ type ServeOptions struct {
 	// Poll is how often the queue is looked at even if nothing tells of a
 	// change. Default 2 s.
 	Poll time.Duration
+
+	// PruneEvery is how often old runs are pruned, as [App.Prune] does. Any
+	// number of processes may do it. Default 10 min; negative for never.
+	PruneEvery time.Duration
 
 	// Report is told how the process stands, after each look into the queue
 	// and whenever a run begins or ends. It must be quick.
@@ -49,8 +55,8 @@ type ServeStatus struct {
 	// Draining tells that it was asked to end and waits for its runs.
 	Draining bool `json:"draining"`
 
-	Active  int `json:"active"`  // runs under way
-	Workers int `json:"workers"` // how many there may be
+	Active  int `json:"active"`  // runs under way, with those whose end is being recorded
+	Workers int `json:"workers"` // how many scripts there may be at a time
 
 	// Looked is when the queue was last reached, and Err why it isn't.
 	Looked time.Time `json:"looked_at,omitzero"`
@@ -62,12 +68,14 @@ const (
 	defaultServeGrace = 30 * time.Second
 	defaultPoll       = 2 * time.Second
 	minPoll           = 50 * time.Millisecond
+	defaultPruneEvery = 10 * time.Minute
 )
 
 func (o ServeOptions) withDefaults() ServeOptions {
 	o.Workers = max(cmp.Or(o.Workers, defaultWorkers), 1)
 	o.Grace = cmp.Or(o.Grace, defaultServeGrace)
 	o.Poll = max(cmp.Or(o.Poll, defaultPoll), minPoll)
+	o.PruneEvery = cmp.Or(o.PruneEvery, defaultPruneEvery)
 	if o.Report == nil {
 		o.Report = func(ServeStatus) {}
 	}
@@ -120,27 +128,31 @@ type server struct {
 	ref    *conn.Ref
 	script *conn.Ref // keeps the scripts' connection open between runs
 	store  *store.Store
-	wake   chan struct{}
-	swept  time.Time // when this process last looked for dead ones; of the loop alone
+	group  *store.Group  // of the workers' writes
+	wake   chan struct{} // something new may wait
+	freed  chan struct{} // a place is free
+	swept  time.Time     // when this process last looked for dead ones; of the loop alone
 
 	workers sync.WaitGroup
 	stream  sync.WaitGroup
 
 	mu     sync.Mutex
 	status ServeStatus
+	busy   int // places that are taken
 	stuck  int // runs whose script did not stop
 }
 
 func (a *App) newServer(o ServeOptions) (*server, error) {
 	s := &server{
-		app: a, opts: o, log: a.cfg.Log, wake: make(chan struct{}, 1), status: ServeStatus{Workers: o.Workers},
+		app: a, opts: o, log: a.cfg.Log, wake: make(chan struct{}, 1), freed: make(chan struct{}, 1), status: ServeStatus{Workers: o.Workers},
 		claim: store.Claim{Taker: a.taker(), Database: a.source.Database(), Scripts: make(map[string]int)},
 	}
 	names := o.Scripts
 	if names == nil {
-		for _, info := range a.Scripts() {
+		for _, info := range a.allScripts() {
 			names = append(names, info.Name)
 		}
+		names = append(names, batchName)
 	}
 	var errs []error
 	for _, name := range names {
@@ -155,14 +167,16 @@ func (a *App) newServer(o ServeOptions) (*server, error) {
 }
 
 func (s *server) open(ctx context.Context) error {
-	cfg := historyConfig(s.app.cfg)
-	cfg.PoolSize = uint64(s.opts.Workers) + 2 //nolint:gosec // at least 1; beside the workers: the loop, and the stream
+	cfg := s.app.historyConfig()
+	// A place may have two runs, one of which is being recorded. Beside them: the loop, the stream, and the pruning.
+	cfg.PoolSize = 2*uint64(s.opts.Workers) + 3 //nolint:gosec // at least 1
 	s.source = conn.New(cfg)
 	var err error
 	if s.ref, err = s.source.Acquire(ctx); err != nil {
 		return err
 	}
 	s.store = store.New(s.ref.DB())
+	s.group = s.store.Group(s.active)
 	if s.script, err = s.app.source.Acquire(ctx); err != nil {
 		_ = s.ref.Release(context.WithoutCancel(ctx)) // the error above is what matters
 		return err
@@ -194,6 +208,7 @@ func (s *server) serve(ctx context.Context) error {
 		return publicError(err)
 	}
 	s.stream.Go(func() { s.watch(ctx) })
+	s.stream.Go(func() { s.prune(ctx) })
 	for s.wait(ctx) {
 		if err := s.look(ctx, runs); err != nil && ctx.Err() == nil {
 			s.log.WarnContext(ctx, "the queue can't be reached, trying again", "error", err)
@@ -219,35 +234,59 @@ func (s *server) wait(ctx context.Context) bool {
 	case <-ctx.Done():
 	case <-s.wake:
 	case <-poll.C:
+	case <-s.freed:
+		s.gather(ctx)
 	}
 	return ctx.Err() == nil
 }
 
+// gatherTime is how long at most a free place waits for others: short runs end together, as they began, and taking several costs
+// the server little more than taking one.
+const gatherTime = 2 * time.Millisecond
+
+func (s *server) gather(ctx context.Context) {
+	more := time.NewTimer(gatherTime)
+	defer more.Stop()
+	for s.idle() < s.opts.Workers {
+		select {
+		case <-s.freed:
+			continue
+		case <-ctx.Done():
+		case <-s.wake:
+		case <-more.C:
+		}
+		return
+	}
+}
+
 // poke makes the loop look soon. Any number of pokes is one look.
-func (s *server) poke() {
+func poke(wake chan<- struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case wake <- struct{}{}:
 	default:
 	}
 }
 
-// look takes as many runs as there are idle workers. Neither call is cut off by
-// a stop, since what was taken must be known.
+// look takes as many runs as there are idle workers. A stop doesn't cut that
+// off, since what was taken must be known.
 func (s *server) look(ctx, runs context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*historyTimeout)
-	defer cancel()
 	if time.Since(s.swept) >= s.opts.Poll/2 {
 		if _, err := s.store.Sweep(ctx); err != nil {
 			return s.looked(err)
 		}
 		s.swept = time.Now()
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*historyTimeout)
+	defer cancel()
 	idle := s.idle()
 	if idle == 0 {
 		return s.looked(nil)
 	}
 	began := time.Now()
 	taken, err := s.store.Claim(ctx, s.claim, idle)
+	if len(taken) > 0 {
+		point.Reached("queue.claimed")
+	}
 	for _, run := range taken {
 		s.perform(runs, run, began)
 	}
@@ -264,12 +303,6 @@ func (s *server) looked(err error) error {
 	return err
 }
 
-func (s *server) idle() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return max(0, s.opts.Workers-s.status.Active)
-}
-
 func (s *server) report(change func(*ServeStatus)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -277,32 +310,13 @@ func (s *server) report(change func(*ServeStatus)) {
 	s.opts.Report(s.status)
 }
 
-// perform runs what was taken, in a goroutine of its own.
-func (s *server) perform(ctx context.Context, run store.Run, began time.Time) {
-	s.report(func(st *ServeStatus) { st.Active++ })
-	s.workers.Go(func() {
-		h := &hold{run: run, began: began, source: s.source, drain: s.opts.Grace}
-		result, err := s.app.goOn(ctx, h, RunOptions{Observers: s.opts.Observers})
-		level := slog.LevelInfo
-		if err != nil {
-			level = slog.LevelWarn
-		}
-		attrs := []any{keyRun, run.ID, keyScript, run.Script, "attempt", run.Attempt}
-		if result != nil {
-			attrs = append(attrs, "state", string(result.State), "took", result.Duration.String())
-		}
-		if err != nil {
-			attrs = append(attrs, "error", err)
-		}
-		s.log.Log(ctx, level, "run ended", attrs...)
-		s.report(func(st *ServeStatus) {
-			st.Active--
-			if result != nil && !result.Stopped {
-				s.stuck++
-			}
-		})
-		s.poke() // the next one can begin
-	})
+// changed wakes the loop. What is new is looked at at once.
+func (s *server) changed(news bool) {
+	if news {
+		poke(s.wake)
+	} else {
+		poke(s.freed)
+	}
 }
 
 // watch wakes the loop when the queue has changed, where the server can tell.
@@ -310,7 +324,7 @@ func (s *server) watch(ctx context.Context) {
 	const first, most = 200 * time.Millisecond, 30 * time.Second
 	for pause := first; ctx.Err() == nil; pause = min(2*pause, most) {
 		began := time.Now()
-		err := s.store.Watch(ctx, s.claim.Database, s.poke)
+		err := s.store.Watch(ctx, s.claim.Database, s.changed)
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -16,6 +16,9 @@ type steering struct {
 	mu     sync.Mutex
 	asked  error // ErrPaused, ErrInterrupted or ErrCancelled, with its reason; nil while the run shall go on
 	cancel context.CancelCauseFunc
+	state  State       // that others asked the run into, if any
+	told   func(State) // is told of it once
+	tuning Tuning
 }
 
 // context returns a caller's context that ends also when somebody else cancels
@@ -33,12 +36,33 @@ func (s *steering) context(caller context.Context) (context.Context, func()) {
 
 // heed learns from the history what was asked for.
 func (s *steering) heed(pulse store.Pulse) {
+	s.mu.Lock()
+	s.tuning = Tuning{}
+	if t := tuningOf(pulse.Tuning); t != nil {
+		s.tuning = *t
+	}
+	s.mu.Unlock()
+	s.enter(pulse.State)
 	switch pulse.State {
 	case store.Pausing:
 		s.ask(because(ErrPaused, pulse.Control))
 	case store.Cancelling:
 		s.ask(because(ErrCancelled, pulse.Control))
 	default:
+	}
+}
+
+// enter tells that the run was asked into another state.
+func (s *steering) enter(state State) {
+	if state != Pausing && state != Cancelling {
+		return
+	}
+	s.mu.Lock()
+	news := s.state != state
+	s.state = state
+	s.mu.Unlock()
+	if news {
+		s.told(state)
 	}
 }
 
@@ -94,6 +118,9 @@ func because(reason error, control *store.Control) error {
 func (x *execution) drainTime(reason error) time.Duration {
 	if h := x.ro.hold; h != nil && errors.Is(reason, ErrInterrupted) {
 		return max(x.opts.Drain, h.drain)
+	}
+	if errors.Is(reason, ErrInterrupted) {
+		return max(x.opts.Drain, x.ro.part.grace())
 	}
 	return x.opts.Drain
 }

@@ -177,7 +177,7 @@ func (m *monitor) closeTx(run string, tx *openTx) {
 }
 
 // noteStray notes a write that belongs to no transaction while one is open.
-func (t *commands) noteStray(name string, command bson.Raw) {
+func (t *runCommands) noteStray(name string, command bson.Raw) {
 	if !writeCommands[name] || command.Lookup("autocommit").Type == bson.TypeBoolean {
 		return
 	}
@@ -190,7 +190,7 @@ func (t *commands) noteStray(name string, command bson.Raw) {
 }
 
 // noteFailure notes that an operation of an open transaction failed.
-func (t *commands) noteFailure(session string, err error) {
+func (t *runCommands) noteFailure(session string, err error) {
 	for _, tx := range t.open {
 		if tx.session == session {
 			tx.last = err
