@@ -1,0 +1,116 @@
+package backfill
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/point"
+)
+
+// Summary is the result of a backfill.
+type Summary struct {
+	Matched   int64 `json:"matched"`
+	Changed   int64 `json:"changed"`
+	Deleted   int64 `json:"deleted,omitempty"`
+	Unchanged int64 `json:"unchanged,omitempty"`
+	Failed    int64 `json:"failed,omitempty"`
+	Written   int64 `json:"written,omitempty"`   // to other collections
+	Conflicts int64 `json:"conflicts,omitempty"` // of an undo
+
+	JournalBytes int64         `json:"journal_bytes,omitempty"`
+	Throttled    time.Duration `json:"throttled,omitempty"`
+	Gentle       time.Duration `json:"gentle,omitempty"` // making room for others
+
+	// Limited says that the run ended at its limit, not at the end of the walk.
+	Limited bool `json:"limited,omitempty"`
+
+	// Gone is how many of the documents that the run was limited to are not there
+	// any more, or don't match its filter.
+	Gone int64 `json:"gone,omitempty"`
+
+	Verified *Verified `json:"verified,omitempty"`
+}
+
+func (e *engine) summary(v *Verified) *Summary {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := summaryOf(e.counts)
+	s.Limited, s.Verified = e.budget.limited && len(e.queue) > 0, v
+	if e.pace != nil {
+		stats := e.pace.controller.Stats()
+		s.Throttled, s.Gentle = stats.Throttled, stats.GentleFor
+	}
+	return &s
+}
+
+// conclude verifies what was done and makes the result.
+func (e *engine) conclude(ctx context.Context) (any, error) {
+	point.Reached("run.before-end")
+	var verified *Verified
+	limited := e.summary(nil).Limited
+	if !limited {
+		if err := e.hold(ctx); err != nil {
+			return e.summary(nil), err
+		}
+		v, err := e.verify(ctx)
+		if err != nil {
+			return e.summary(nil), fmt.Errorf("all documents were visited, but the verification failed: %w", err)
+		}
+		verified = v
+	}
+	s := e.summary(verified)
+	if e.picks() && !e.budget.limited {
+		s.Gone = max(0, e.total-s.Matched)
+	}
+	switch {
+	case s.Failed > 0:
+		return s, &rikki.PartialError{Failed: s.Failed, What: "documents"}
+	case s.Conflicts > 0:
+		return s, fmt.Errorf("what others have changed since the run stays as it is: %w", &rikki.PartialError{Failed: s.Conflicts, What: "changes"})
+	case verified != nil && verified.Left > 0:
+		return s, fmt.Errorf("the verification found leftovers: %w", &rikki.PartialError{Failed: verified.Left, What: "documents"})
+	}
+	return s, nil
+}
+
+// hold pauses before the final step, once in the life of the run.
+func (e *engine) hold(ctx context.Context) error {
+	if !e.knobs.Hold || e.plan.Held {
+		return nil
+	}
+	if err := e.walk.Hold(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w before the final step, as asked: all documents were visited; resume it for the verification", rikki.ErrPaused)
+}
+
+// budget is how many documents a run may still do.
+type budget struct {
+	limited bool
+	left    atomic.Int64
+}
+
+func (b *budget) spent() bool { return b.limited && b.left.Load() <= 0 }
+
+// reserve takes up to n, and give returns what was not used.
+func (b *budget) reserve(n int) int {
+	if !b.limited {
+		return n
+	}
+	for {
+		left := b.left.Load()
+		take := min(int64(n), max(left, 0))
+		if b.left.CompareAndSwap(left, left-take) {
+			return int(take)
+		}
+	}
+}
+
+func (b *budget) give(n int) {
+	if b.limited {
+		b.left.Add(int64(n))
+	}
+}

@@ -1,0 +1,219 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/conn"
+	"github.com/rikki-go/rikki/internal/store"
+)
+
+// functionWork asks a function of the author's what shall become of documents.
+type functionWork struct {
+	// changes is one change for each item, or an error of the item.
+	changes func(ctx context.Context, items []bson.Raw) ([]Change, []error, error)
+	done    func(item bson.Raw) (bool, error) // nil without a Doner
+	// encoding is the client's.
+	encoding conn.Encoding
+}
+
+func newFunction[T any](script Changer[T]) work {
+	w := &functionWork{}
+	w.done = doneFunc[T](w, script)
+	w.changes = func(ctx context.Context, items []bson.Raw) ([]Change, []error, error) {
+		changes, errs := make([]Change, len(items)), make([]error, len(items))
+		for i, item := range items {
+			doc, err := decode[T](w.encoding, item)
+			if err == nil {
+				changes[i], err = call(func() (Change, error) { return script.Change(ctx, doc) })
+			}
+			if ctx.Err() != nil {
+				return nil, nil, cutOff(ctx, i)
+			}
+			if rikki.IsTransient(err) {
+				return nil, nil, err
+			}
+			errs[i] = err
+		}
+		return changes, errs, nil
+	}
+	return w
+}
+
+func newBatch[T any](script BatchChanger[T], hooks any) work {
+	w := &functionWork{}
+	w.done = doneFunc[T](w, hooks)
+	w.changes = func(ctx context.Context, items []bson.Raw) ([]Change, []error, error) {
+		docs, errs := make([]T, 0, len(items)), make([]error, len(items))
+		for i, item := range items {
+			doc, err := decode[T](w.encoding, item)
+			if err != nil {
+				errs[i] = err
+				continue
+			}
+			docs = append(docs, doc)
+		}
+		got, err := call(func() ([]Change, error) { return script.ChangeAll(ctx, docs) })
+		if ctx.Err() != nil {
+			return nil, nil, cutOff(ctx, 0)
+		}
+		if err != nil {
+			if rikki.IsTransient(err) {
+				return nil, nil, err
+			}
+			return nil, nil, &documentError{index: -1, class: classOf(err), err: err}
+		}
+		if len(got) != len(docs) {
+			return nil, nil, fmt.Errorf("ChangeAll got %d documents and returned %d changes: it must return one for each, None for those that stay", len(docs), len(got))
+		}
+		changes := make([]Change, len(items))
+		for i := range items {
+			if errs[i] == nil {
+				changes[i], got = got[0], got[1:]
+			}
+		}
+		return changes, errs, nil
+	}
+	return w
+}
+
+func doneFunc[T any](w *functionWork, script any) func(bson.Raw) (bool, error) {
+	d, ok := script.(Doner[T])
+	if !ok {
+		return nil
+	}
+	return func(item bson.Raw) (bool, error) {
+		doc, err := decode[T](w.encoding, item)
+		if err != nil {
+			return false, err
+		}
+		return call(func() (bool, error) { return d.Done(doc), nil })
+	}
+}
+
+// decode turns a document into what the function wants.
+func decode[T any](encoding conn.Encoding, item bson.Raw) (T, error) {
+	var doc T
+	if raw, ok := any(&doc).(*bson.Raw); ok {
+		*raw = item
+		return doc, nil
+	}
+	if err := encoding.Unmarshal(item, &doc); err != nil {
+		return doc, fmt.Errorf("the document doesn't fit %T: %w", doc, err)
+	}
+	return doc, nil
+}
+
+// call makes a panic of the author's code the failure of a document.
+func call[R any](fn func() (R, error)) (result R, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the script panicked: %v", p)
+		}
+	}()
+	return fn()
+}
+
+type databaseKey struct{}
+
+// DB is the database of the backfill, for reads and writes of [Changer.Change] in
+// the transaction of its chunk. They must use the same context. What is written
+// with it is not in the undo journal: use [Change.Also] for that.
+func DB(ctx context.Context) *mongo.Database {
+	db, _ := ctx.Value(databaseKey{}).(*mongo.Database)
+	return db
+}
+
+func (w *functionWork) prepare(_ context.Context, e *engine) error {
+	w.encoding = e.run.Encoding()
+	return nil
+}
+
+func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
+	b, err := c.e.source.read(ctx, c.part, c.size, c.bytes)
+	if err != nil {
+		return err
+	}
+	c.read(b.keys)
+	c.counts.Matched = int64(len(b.items))
+	if err := c.advance(ctx, b.last, b.end); err != nil || len(b.items) == 0 {
+		return err
+	}
+	ctx = context.WithValue(ctx, databaseKey{}, c.e.coll.Database())
+	items, index := w.healthy(c, b)
+	began := time.Now()
+	changes, errs, err := w.changes(ctx, items)
+	c.thought = time.Since(began)
+	if err != nil {
+		return err
+	}
+	out := newWrites(c, b.whole, changes)
+	for i, item := range items {
+		err := errs[i]
+		if err == nil {
+			err = changes[i].check(c.e.opts.Key)
+		}
+		if err == nil {
+			err = out.add(index[i], item, changes[i])
+		}
+		if errors.Is(err, ErrKey) {
+			return err
+		}
+		if err != nil {
+			c.fail(b.keys[index[i]], reason{class: classOf(err), message: err.Error(), attempts: 1})
+		}
+	}
+	return out.run(ctx)
+}
+
+// healthy are the items but for those that are passed by, each with its place in the chunk.
+func (w *functionWork) healthy(c *chunk, b batch) ([]bson.Raw, []int) {
+	items, index := make([]bson.Raw, 0, len(b.items)), make([]int, 0, len(b.items))
+	for i, item := range b.items {
+		if err := b.bad[i]; err != nil {
+			c.fail(b.keys[i], reason{class: "row", message: err.Error(), attempts: 1})
+			continue
+		}
+		if !c.passBy(b.keys[i]) {
+			items, index = append(items, item), append(index, i)
+		}
+	}
+	return items, index
+}
+
+func (w *functionWork) leftover(ctx context.Context, e *engine, p store.Partition, n int) (leftover, error) {
+	b, err := e.source.read(ctx, p, n, chunkBytes)
+	if err != nil {
+		return leftover{}, err
+	}
+	found := leftover{looked: int64(len(b.items)), last: b.last, end: b.end}
+	if found.looked == 0 { // what Options.Stages leave of these documents; there may be others behind
+		return found, nil
+	}
+	if w.done != nil {
+		for _, item := range b.items {
+			done, err := w.done(item)
+			if err != nil || !done {
+				found.left++
+			}
+		}
+		return found, nil
+	}
+	changes, errs, err := w.changes(context.WithValue(ctx, databaseKey{}, e.coll.Database()), b.items)
+	if err != nil {
+		return found, err
+	}
+	for i, item := range b.items {
+		// One that fails is left, too: whoever reads this takes off what has failed in the run.
+		if errs[i] != nil || changes[i].kind != changeNone && !changes[i].holds(w.encoding, item) {
+			found.left++
+		}
+	}
+	return found, nil
+}

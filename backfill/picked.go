@@ -1,0 +1,268 @@
+package backfill
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/store"
+)
+
+// A run can be limited to some documents: to those that failed in an earlier run, or to those with certain keys.
+
+// pick limits a reader to what the knobs say.
+func (e *engine) pick(ctx context.Context, r reader) (reader, error) {
+	only, failedOf := e.knobs.Only, e.knobs.FailedOf
+	switch {
+	case failedOf != "":
+		return e.pickFailed(ctx, r, failedOf)
+	case len(only) > 0:
+		keys := keysOf(only)
+		if e.opts.Source != nil {
+			return &pickedRows{reader: r, total: int64(len(only)), pick: func(context.Context, []bson.RawValue) ([]bson.RawValue, error) {
+				return keys, nil
+			}}, nil
+		}
+		e.opts.Filter = and(bson.D{{Key: e.opts.Key, Value: bson.D{{Key: "$in", Value: keys}}}}, e.opts.Filter)
+		return &onlyReader{&collectionReader{e}}, nil
+	}
+	return r, nil
+}
+
+// picks tells whether the run is limited to some documents.
+func (e *engine) picks() bool { return len(e.knobs.Only) > 0 || e.knobs.FailedOf != "" }
+
+// keysOf are the keys that words can stand for: 42 is a number and a text, and what looks like an ObjectID or a UUID can be one.
+func keysOf(words []string) []bson.RawValue {
+	var keys []bson.RawValue
+	seen := make(map[string]bool)
+	add := func(v any) {
+		kind, data, err := bson.MarshalValue(v)
+		if err != nil {
+			return
+		}
+		key := bson.RawValue{Type: kind, Value: data}
+		if name := valueKey(key); !seen[name] {
+			seen[name] = true
+			keys = append(keys, key)
+		}
+	}
+	for _, word := range words {
+		add(word)
+		var doc struct{ V any }
+		if json.Valid([]byte(word)) && bson.UnmarshalExtJSON([]byte(`{"v": `+word+`}`), false, &doc) == nil {
+			add(doc.V)
+		}
+		if id, err := bson.ObjectIDFromHex(word); err == nil {
+			add(id)
+		}
+		if id, ok := uuidOf(word); ok {
+			add(bson.Binary{Subtype: bson.TypeBinaryUUID, Data: id})
+		}
+	}
+	return keys
+}
+
+// uuidOf reads a UUID in its usual form.
+func uuidOf(word string) ([]byte, bool) {
+	groups := strings.Split(word, "-")
+	if len(word) != 36 || len(groups) != 5 || len(groups[0]) != 8 || len(groups[4]) != 12 {
+		return nil, false
+	}
+	id, err := hex.DecodeString(strings.Join(groups, ""))
+	return id, err == nil && len(id) == 16
+}
+
+// onlyReader walks few documents: one partition is enough.
+type onlyReader struct{ *collectionReader }
+
+func (r *onlyReader) plan(ctx context.Context) ([]store.Partition, int64, error) {
+	upper, err := r.e.greatest(ctx)
+	if err != nil || upper.IsZero() {
+		return nil, 0, err
+	}
+	return []store.Partition{{Upper: upper}}, int64(len(r.e.knobs.Only)), nil
+}
+
+// pickFailed limits a reader to what failed in an earlier run.
+func (e *engine) pickFailed(ctx context.Context, r reader, id string) (reader, error) {
+	history := e.history()
+	past, err := history.Run(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("--failed-of: %w", err)
+	}
+	if past.Script == UndoName {
+		return nil, fmt.Errorf("--failed-of: %s is an undo; what it could not take back is tried again by another undo of %s", past.ID, past.Parent)
+	}
+	if past.State.Active() {
+		return nil, fmt.Errorf("--failed-of: run %s is %s and may still fail for more documents; wait until it has ended", past.ID, past.State)
+	}
+	w := &failedWalk{collectionReader: &collectionReader{e}, run: past.ID, history: history, windows: map[int][]bson.RawValue{}}
+	if e.opts.Source == nil {
+		e.retried = w
+		return w, nil
+	}
+	_, total, err := w.plan(ctx)
+	return &pickedRows{reader: r, total: total, pick: func(ctx context.Context, keys []bson.RawValue) ([]bson.RawValue, error) {
+		failed, err := history.FailedAmong(ctx, past.ID, keys)
+		for i := range failed {
+			keys[i] = failed[i].Key
+		}
+		return keys[:len(failed)], err
+	}}, err
+}
+
+// history is Rikki's own database on the run's connection.
+func (e *engine) history() *store.Store {
+	if e.store != nil {
+		return e.store
+	}
+	return store.New(e.client.Database(e.run.HistoryDatabase()))
+}
+
+// failedWalk walks the documents that failed in an earlier run. Each partition is a window of their keys, in the order of the
+// failures. It is no range of the walk, whose order a collation can make another one.
+type failedWalk struct {
+	*collectionReader
+	run     string
+	history *store.Store
+
+	mu      sync.Mutex
+	windows map[int][]bson.RawValue // of the partitions that somebody works on
+}
+
+// perWindow is how many failed documents make a partition.
+const perWindow = 1000
+
+func (w *failedWalk) plan(ctx context.Context) ([]store.Partition, int64, error) {
+	var parts []store.Partition
+	var total int64
+	var lower, last bson.RawValue
+	in := 0
+	add := func() {
+		parts = append(parts, store.Partition{N: len(parts), Lower: lower, Upper: last})
+		lower, in = last, 0
+	}
+	for f, err := range w.history.Failures(ctx, w.run) {
+		if err != nil {
+			return nil, 0, err
+		}
+		total++
+		last = f.Key
+		if in++; in == perWindow {
+			add()
+		}
+	}
+	if in > 0 {
+		add()
+	}
+	return parts, total, nil
+}
+
+// open reads the keys of a partition before it is worked on.
+func (w *failedWalk) open(ctx context.Context, p store.Partition) error {
+	if w == nil {
+		return nil
+	}
+	w.mu.Lock()
+	_, known := w.windows[p.N]
+	w.mu.Unlock()
+	if known {
+		return nil
+	}
+	keys, err := w.history.FailedKeys(ctx, w.run, p.Lower, p.Upper)
+	if err != nil {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.windows[p.N] = keys
+	return nil
+}
+
+// close forgets them.
+func (w *failedWalk) close(p store.Partition) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.windows, p.N)
+}
+
+// filterOf is the filter for the documents of a partition, whatever their keys.
+func (e *engine) filterOf(p store.Partition) any {
+	if e.retried == nil {
+		return e.opts.Filter
+	}
+	e.retried.mu.Lock()
+	defer e.retried.mu.Unlock()
+	keys := e.retried.windows[p.N]
+	if keys == nil {
+		keys = []bson.RawValue{} // it selects nothing; null would be refused
+	}
+	return and(bson.D{{Key: e.opts.Key, Value: bson.D{{Key: "$in", Value: keys}}}}, e.opts.Filter)
+}
+
+// pickedRows lets rows through by their keys.
+type pickedRows struct {
+	reader
+	total int64
+	pick  func(ctx context.Context, keys []bson.RawValue) ([]bson.RawValue, error)
+}
+
+func (r *pickedRows) plan(ctx context.Context) ([]store.Partition, int64, error) {
+	parts, _, err := r.reader.plan(ctx)
+	return parts, r.total, err
+}
+
+func (r *pickedRows) read(ctx context.Context, p store.Partition, n, bytes int) (batch, error) {
+	all, err := r.reader.read(ctx, p, n, bytes)
+	if err != nil || len(all.keys) == 0 {
+		return all, err
+	}
+	picked, err := r.pick(ctx, append([]bson.RawValue(nil), all.keys...))
+	if err != nil {
+		return batch{}, err
+	}
+	wanted := make(map[string]bool, len(picked))
+	for _, key := range picked {
+		wanted[valueKey(key)] = true
+	}
+	b := batch{last: all.last, end: all.end, whole: all.whole}
+	for i, key := range all.keys {
+		if wanted[valueKey(key)] {
+			b.add(row{doc: all.items[i], key: key, err: all.bad[i]})
+		}
+	}
+	b.last = all.last
+	return b, nil
+}
+
+func (r *pickedRows) facts() (bson.Raw, error) {
+	if known, ok := r.reader.(factual); ok {
+		return known.facts()
+	}
+	return nil, nil
+}
+
+func (r *pickedRows) differ(then, now bson.Raw) error {
+	if known, ok := r.reader.(factual); ok {
+		return known.differ(then, now)
+	}
+	return rikki.ErrSourceChanged
+}
+
+func (r *pickedRows) Close() error {
+	if open, ok := r.reader.(io.Closer); ok {
+		return open.Close()
+	}
+	return nil
+}

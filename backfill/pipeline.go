@@ -1,0 +1,311 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/rikki-go/rikki/internal/rawbson"
+	"github.com/rikki-go/rikki/internal/store"
+)
+
+// pipelineWork changes documents with one aggregation pipeline, at the server, or with one update document.
+type pipelineWork struct {
+	pipeline mongo.Pipeline
+	update   bson.D // instead of the pipeline
+
+	fields []string // that it writes, if known
+	looks  bool     // it sees documents before it changes them, to keep or to check what changes
+	images imaging
+}
+
+// imaging is how the server can tell beforehand what will become of documents.
+type imaging int
+
+const (
+	imagesOfNothing imaging = iota // it can't: stages of other kinds, the time, chance
+	imagesOfFields                 // by the fields that are written
+	imagesOfAll                    // by whole documents, since fields may be removed, or the journal wants them
+)
+
+// beforeField holds the document as it was while the server computes how it will be.
+const beforeField = "__rikki_before"
+
+func (w *pipelineWork) prepare(ctx context.Context, e *engine) error {
+	if len(w.pipeline) == 0 && len(w.update) == 0 {
+		return errors.New("the pipeline is empty: it would change nothing")
+	}
+	if e.opts.Source != nil || len(e.opts.Stages) > 0 || e.opts.Projection != nil {
+		return errors.New("a pipeline changes the documents of its collection: Source, Stages and Projection have no meaning for it")
+	}
+	w.looks = e.looks()
+	if len(w.update) > 0 {
+		update, err := e.run.Encoding().Marshal(w.update)
+		if err != nil {
+			return fmt.Errorf("the update can't be encoded: %w", err)
+		}
+		if err := checkOperators(update, e.opts.Key); err != nil {
+			return err
+		}
+	} else if err := w.analyse(e.opts); err != nil {
+		return err
+	}
+	// The server is the only one that knows all that a pipeline may hold.
+	explain := bson.D{{Key: "update", Value: e.coll.Name()}, {Key: "updates", Value: bson.A{bson.D{
+		{Key: "q", Value: and(bson.D{}, e.opts.Filter)}, {Key: "u", Value: w.change()}, {Key: "multi", Value: true},
+	}}}}
+	if err := e.coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: explain}, {Key: "verbosity", Value: "queryPlanner"}}).Err(); err != nil {
+		return fmt.Errorf("the server refuses the filter or the pipeline: %w", err)
+	}
+	// A filter with $where or $near can't be one of an aggregation.
+	if w.looks && w.images != imagesOfNothing && e.explainAggregate(ctx, w.foresight(e, store.Partition{}, 1)) != nil {
+		w.images = imagesOfNothing
+	}
+	return nil
+}
+
+// analyse finds out what the pipeline writes, as far as that can be seen in it, and refuses what it must not.
+func (w *pipelineWork) analyse(opts Options) error {
+	text, err := bson.MarshalExtJSON(bson.D{{Key: "p", Value: w.pipeline}}, false, false)
+	if err != nil {
+		return fmt.Errorf("the pipeline is not valid: %w", err)
+	}
+	has := func(word string) bool { return strings.Contains(string(text), word) }
+	fields, removes, known := pipelineFields(w.pipeline)
+	if !known {
+		return nil
+	}
+	if slices.Contains(fields, opts.Key) {
+		return keyError(opts.Key)
+	}
+	for _, field := range fields {
+		if len(opts.Fields) > 0 && !slices.Contains(opts.Fields, field) {
+			return fmt.Errorf("%w: the pipeline changes %s, and the script declares only %v (Options.Fields)", ErrGuard, field, opts.Fields)
+		}
+	}
+	w.fields, w.looks = fields, opts.Journal != JournalOff // that the fields are the declared ones is known
+	switch {
+	case has("$$ROOT"), has("$$CURRENT"): // the field that holds the document before would be seen in these
+		w.images = imagesOfNothing
+	case slices.ContainsFunc([]string{"$$NOW", "$$CLUSTER_TIME", "$rand", "$sampleRate", "$function"}, has):
+		w.images = imagesOfNothing
+	case removes || opts.Journal == JournalFull:
+		w.images = imagesOfAll
+	default:
+		w.images = imagesOfFields
+	}
+	return nil
+}
+
+// change is what the server is given.
+func (w *pipelineWork) change() any {
+	if len(w.update) > 0 {
+		return w.update
+	}
+	return w.pipeline
+}
+
+func (w *pipelineWork) chunk(ctx context.Context, c *chunk) error {
+	if passed, err := c.passOne(ctx); passed || err != nil {
+		return err
+	}
+	switch {
+	case !w.looks:
+		return w.blind(ctx, c)
+	case w.images == imagesOfNothing, c.apart:
+		return w.compared(ctx, c)
+	default:
+		return w.computed(ctx, c)
+	}
+}
+
+// blind changes documents that it hasn't seen: nothing has to be kept of them.
+func (w *pipelineWork) blind(ctx context.Context, c *chunk) error {
+	last, end, err := c.e.boundary(ctx, c.part, c.size)
+	if err != nil {
+		return err
+	}
+	if err := c.advance(ctx, last, end); err != nil || last.IsZero() {
+		return err
+	}
+	return w.apply(ctx, c, last)
+}
+
+// apply changes all documents up to a key.
+func (w *pipelineWork) apply(ctx context.Context, c *chunk, last bson.RawValue) error {
+	res, err := c.e.coll.UpdateMany(ctx, c.e.upTo(c.part, last), w.change(), options.UpdateMany().SetHint(c.e.hint()).SetComment(c.e.run.ID()))
+	if err != nil {
+		return fmt.Errorf("changing %s: %w", c.e.ns(), err)
+	}
+	c.counts.Matched = res.MatchedCount
+	c.counts.Changed = res.ModifiedCount
+	c.counts.Unchanged = res.MatchedCount - res.ModifiedCount
+	return nil
+}
+
+// computed has the server compute the documents as they will be in the same query that reads them, for the journal.
+func (w *pipelineWork) computed(ctx context.Context, c *chunk) error {
+	images, keys, end, err := w.foresee(ctx, c.e, c.part, c.size, c.bytes)
+	if err != nil {
+		return err
+	}
+	c.read(keys)
+	if len(keys) == 0 {
+		return c.advance(ctx, bson.RawValue{}, end)
+	}
+	last := keys[len(keys)-1]
+	had := c.journal.Len() // in a dry run, what the chunks before have added
+	for _, image := range images {
+		if _, err := c.journal.Add("", image.before, image.after); err != nil {
+			return err
+		}
+	}
+	if err := c.advance(ctx, last, end); err != nil {
+		return err
+	}
+	if err := w.apply(ctx, c, last); err != nil {
+		return err
+	}
+	if expected := c.journal.Len() - had; c.counts.Changed != int64(expected) {
+		return fmt.Errorf("the pipeline gave another result than it had been computed for the journal: %d documents changed, %d were expected",
+			c.counts.Changed, expected)
+	}
+	return nil
+}
+
+// image is a document before and after, or the fields of it that change.
+type image struct{ before, after bson.Raw }
+
+// foresee computes what the pipeline will do to the next n documents.
+func (w *pipelineWork) foresee(ctx context.Context, e *engine, p store.Partition, n, bytes int) ([]image, []bson.RawValue, bool, error) {
+	n = e.sizes.fit(n, bytes)
+	pipeline := w.foresight(e, p, n)
+	cur, err := e.coll.Aggregate(ctx, pipeline, options.Aggregate().SetHint(e.hint()).SetBatchSize(int32(n)+1).SetComment(e.run.ID())) //nolint:gosec // n is a chunk
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("reading %s: %w", e.ns(), err)
+	}
+	b, err := e.collect(ctx, cur, n, bytes)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	images := make([]image, len(b.items))
+	for i, item := range b.items {
+		if w.images == imagesOfFields {
+			images[i] = w.narrow(item)
+		} else {
+			images[i] = wide(item)
+		}
+	}
+	return images, b.keys, b.end, nil
+}
+
+// foresight is the aggregation that computes it.
+func (w *pipelineWork) foresight(e *engine, p store.Partition, n int) mongo.Pipeline {
+	narrow := w.images == imagesOfFields
+	var before any = "$$ROOT"
+	if narrow {
+		keep := make(bson.D, len(w.fields))
+		for i, field := range w.fields {
+			keep[i] = bson.E{Key: field, Value: "$" + field}
+		}
+		before = keep
+	}
+	pipeline := mongo.Pipeline{
+		{{Key: "$match", Value: e.rest(p)}},
+		{{Key: "$sort", Value: e.hint()}},
+		{{Key: "$limit", Value: n}},
+		{{Key: "$set", Value: bson.D{{Key: beforeField, Value: before}}}},
+	}
+	pipeline = append(pipeline, w.pipeline...)
+	if narrow {
+		keep := bson.D{{Key: "_id", Value: 1}, {Key: beforeField, Value: 1}}
+		for _, field := range w.fields {
+			keep = append(keep, bson.E{Key: field, Value: 1})
+		}
+		if e.opts.Key != "_id" {
+			keep = append(keep, bson.E{Key: e.opts.Key, Value: 1})
+		}
+		pipeline = append(pipeline, bson.D{{Key: "$project", Value: keep}})
+	}
+	return pipeline
+}
+
+// narrow builds both documents from the fields that change, in one order.
+func (w *pipelineWork) narrow(item bson.Raw) image {
+	id := item.Lookup("_id")
+	before, _ := item.Lookup(beforeField).DocumentOK()
+	build := func(from bson.Raw) bson.Raw {
+		doc := rawbson.Append(beginDoc(), "_id", id)
+		for _, field := range w.fields {
+			if v, err := from.LookupErr(field); err == nil {
+				doc = rawbson.Append(doc, field, v)
+			}
+		}
+		return endDoc(doc)
+	}
+	return image{before: build(before), after: build(item)}
+}
+
+// wide takes the document before out of the one after.
+func wide(item bson.Raw) image {
+	before, _ := item.Lookup(beforeField).DocumentOK()
+	doc := beginDoc()
+	elements, _ := item.Elements()
+	for _, e := range elements {
+		if e.Key() != beforeField {
+			doc = append(doc, e...)
+		}
+	}
+	return image{before: before, after: endDoc(doc)}
+}
+
+// compared reads the documents, changes them, and reads them again.
+func (w *pipelineWork) compared(ctx context.Context, c *chunk) error {
+	b, err := c.e.source.read(ctx, c.part, c.size, c.bytes)
+	if err != nil {
+		return err
+	}
+	c.read(b.keys)
+	if err := c.advance(ctx, b.last, b.end); err != nil || len(b.items) == 0 {
+		return err
+	}
+	if err := w.apply(ctx, c, b.last); err != nil {
+		return err
+	}
+	after, err := byID(ctx, c.e.coll, idsOf(b.items))
+	if err != nil {
+		return err
+	}
+	for _, before := range b.items {
+		if err := c.e.keptKey(before, after[idKey(before)]); err != nil {
+			return err
+		}
+		if _, err := c.journal.Add("", before, after[idKey(before)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *pipelineWork) leftover(ctx context.Context, e *engine, p store.Partition, n int) (leftover, error) {
+	if w.images == imagesOfNothing {
+		return leftover{}, errors.New("a pipeline of other stages than $set and $unset, or that uses the time or chance, can't be verified by doing it again")
+	}
+	images, keys, end, err := w.foresee(ctx, e, p, n, chunkBytes)
+	if err != nil || len(keys) == 0 {
+		return leftover{end: true}, err
+	}
+	found := leftover{looked: int64(len(images)), last: keys[len(keys)-1], end: end}
+	for _, image := range images {
+		if string(image.before) != string(image.after) {
+			found.left++
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,291 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/rikki-go/rikki/internal/store"
+)
+
+const (
+	// perPartition is about how many documents a partition has. A chunk never looks beyond its partition, so this also bounds
+	// how long it searches for documents that the filter leaves.
+	perPartition  = 10_000
+	maxPartitions = 1000
+	// perSplit is how many keys are drawn for each partition. The more, the more even they are.
+	perSplit = 20
+	// countTime bounds the counting of what a filter matches. The count is a hint.
+	countTime = 3 * time.Second
+	// guardTime is the same where a run depends on it.
+	guardTime = time.Minute
+)
+
+// rangesOf cuts the keys of a collection into partitions, up to the greatest key of this moment.
+func (e *engine) rangesOf(ctx context.Context) ([]store.Partition, int64, error) {
+	upper, err := e.greatest(ctx)
+	if err != nil || upper.IsZero() {
+		return nil, 0, err
+	}
+	size, err := e.coll.EstimatedDocumentCount(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("counting %s: %w", e.ns(), err)
+	}
+	total := e.count(ctx, size)
+	n := min(max(int(size/perPartition), 1), maxPartitions)
+	if spread := 4 * e.opts.Workers; n < spread {
+		n = min(spread, int(size/100)+1)
+	}
+	splits, err := e.splits(ctx, n)
+	if err != nil {
+		return nil, 0, err
+	}
+	var parts []store.Partition
+	var lower bson.RawValue
+	for _, split := range append(splits, upper) {
+		parts = append(parts, store.Partition{N: len(parts), Lower: lower, Upper: split})
+		lower = split
+	}
+	return parts, total, nil
+}
+
+// greatest is the greatest key, which freezes the end of the walk.
+func (e *engine) greatest(ctx context.Context) (bson.RawValue, error) {
+	doc, err := e.coll.FindOne(ctx, bson.D{}, options.FindOne().SetSort(bson.D{{Key: e.opts.Key, Value: -1}}).
+		SetHint(e.hint()).SetProjection(bson.D{{Key: e.opts.Key, Value: 1}})).Raw()
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return bson.RawValue{}, nil
+	}
+	if err != nil {
+		return bson.RawValue{}, fmt.Errorf("looking for the greatest %s of %s: %w", e.opts.Key, e.ns(), err)
+	}
+	return e.keyOf(doc), nil
+}
+
+// count is how many documents the walk will find, about.
+func (e *engine) count(ctx context.Context, size int64) int64 {
+	if f, ok := e.opts.Filter.(bson.D); ok && len(f) == 0 {
+		return size
+	}
+	ctx, cancel := context.WithTimeout(ctx, countTime)
+	defer cancel()
+	n, err := e.matching(ctx, e.opts.Filter, 0)
+	if err != nil {
+		return 0 // not known; nothing depends on it
+	}
+	return n
+}
+
+// matching counts what a filter matches, up to a limit; 0 is none. The driver would count by an aggregation, which knows fewer
+// filters.
+func (e *engine) matching(ctx context.Context, filter any, limit int64) (int64, error) {
+	var answer struct{ N int64 }
+	command := bson.D{{Key: "count", Value: e.coll.Name()}, {Key: "query", Value: filter}, {Key: "limit", Value: limit}}
+	err := e.coll.Database().RunCommand(ctx, append(command, bson.E{Key: "comment", Value: e.run.ID()})).Decode(&answer)
+	return answer.N, err
+}
+
+// splits draws keys and returns n-1 of them that lie evenly among those drawn.
+func (e *engine) splits(ctx context.Context, n int) ([]bson.RawValue, error) {
+	if n <= 1 {
+		return nil, nil
+	}
+	cur, err := e.coll.Aggregate(ctx, mongo.Pipeline{
+		{{Key: "$sample", Value: bson.D{{Key: "size", Value: n * perSplit}}}},
+		{{Key: "$project", Value: bson.D{{Key: e.opts.Key, Value: 1}}}},
+		{{Key: "$sort", Value: bson.D{{Key: e.opts.Key, Value: 1}}}},
+	}, options.Aggregate().SetComment(e.run.ID()))
+	if err != nil {
+		return nil, fmt.Errorf("sampling %s: %w", e.ns(), err)
+	}
+	var drawn []bson.Raw
+	if err := cur.All(ctx, &drawn); err != nil {
+		return nil, fmt.Errorf("sampling %s: %w", e.ns(), err)
+	}
+	var splits []bson.RawValue
+	for i := 1; i < n && len(drawn) > 0; i++ {
+		key := e.keyOf(drawn[min(i*len(drawn)/n, len(drawn)-1)])
+		// The same key twice would make a partition without documents, which does no harm but is no use.
+		if !slices.ContainsFunc(splits, key.Equal) && !key.IsZero() {
+			splits = append(splits, key)
+		}
+	}
+	return splits, nil
+}
+
+// keyOf is the key of a document. A document without the field has null, as in the index.
+func (e *engine) keyOf(doc bson.Raw) bson.RawValue {
+	v, err := doc.LookupErr(e.opts.Key)
+	if err != nil {
+		return bson.RawValue{Type: bson.TypeNull}
+	}
+	return bson.RawValue{Type: v.Type, Value: slices.Clone(v.Value)}
+}
+
+func (e *engine) hint() bson.D { return bson.D{{Key: e.opts.Key, Value: 1}} }
+
+func (e *engine) ns() string { return e.coll.Database().Name() + "." + e.coll.Name() }
+
+// walkable refuses collections and keys that can't be walked, before anything is written.
+func (e *engine) walkable(ctx context.Context) error {
+	there, err := e.writable(ctx)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return fmt.Errorf("%w: there is no collection %s; check its name and the database", ErrCannotWalk, e.ns())
+	}
+	return e.explain(ctx)
+}
+
+// writable refuses what is no ordinary collection, and tells whether there is one.
+func (e *engine) writable(ctx context.Context) (there bool, err error) {
+	specs, err := e.coll.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: e.coll.Name()}})
+	if err != nil {
+		return false, fmt.Errorf("looking at %s: %w", e.ns(), err)
+	}
+	if len(specs) == 0 {
+		return false, nil
+	}
+	switch kind := specs[0].Type; kind {
+	case "collection":
+	case "view":
+		return false, fmt.Errorf("%w: %s is a view, which has no documents of its own; take the collection that it shows", ErrCannotWalk, e.ns())
+	case "timeseries":
+		return false, fmt.Errorf("%w: %s is a time-series collection, which transactions can't write to; use updateMany or deleteMany", ErrCannotWalk, e.ns())
+	default:
+		return false, fmt.Errorf("%w: %s is a %s, no ordinary collection", ErrCannotWalk, e.ns(), kind)
+	}
+	if capped, ok := specs[0].Options.Lookup("capped").BooleanOK(); ok && capped {
+		return false, fmt.Errorf("%w: %s is capped: its documents can't be deleted or grow, and transactions can't write to it; "+
+			"copy it into an ordinary collection, or use updateMany", ErrCannotWalk, e.ns())
+	}
+	return true, nil
+}
+
+// explain makes sure that the server walks the key's index, and that it understands the filter.
+func (e *engine) explain(ctx context.Context) error {
+	if name := operatorIn(e.opts.Filter, "$text", "$near", "$nearSphere"); name != "" {
+		return fmt.Errorf("%w: %s in the filter needs an index and an order of its own, and the walk goes by %s; use $regex or $geoWithin, "+
+			"or look the _ids up first and give them to --only or to a source", ErrCannotWalk, name, e.opts.Key)
+	}
+	filter := e.opts.Filter
+	find := bson.D{
+		{Key: "find", Value: e.coll.Name()},
+		{Key: "filter", Value: filter},
+		{Key: "sort", Value: e.hint()},
+		{Key: "hint", Value: e.hint()},
+		{Key: "limit", Value: 1},
+	}
+	var plan struct {
+		QueryPlanner struct {
+			WinningPlan bson.Raw `bson:"winningPlan"`
+		} `bson:"queryPlanner"`
+	}
+	err := e.coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: find}, {Key: "verbosity", Value: "queryPlanner"}}).Decode(&plan)
+	if hasAnyCode(err, 2) && e.opts.Key != "_id" { // BadValue: the hint names no index
+		return fmt.Errorf("%w: %s has no index on %[3]s alone; make a unique one on {%[3]s: 1}, or walk by _id", ErrCannotWalk, e.ns(), e.opts.Key)
+	}
+	if err != nil {
+		return fmt.Errorf("the server refuses the filter of %s: %w", e.ns(), err)
+	}
+	if has(plan.QueryPlanner.WinningPlan, "stage", "SORT") {
+		return fmt.Errorf("%w: the index on %s doesn't have the order of the collection; it has another collation: make one without, or walk by _id",
+			ErrCannotWalk, e.opts.Key)
+	}
+	if has(plan.QueryPlanner.WinningPlan, "isMultiKey", true) {
+		return fmt.Errorf("%w: the index on %s has arrays, so a document would be visited more than once", ErrCannotWalk, e.opts.Key)
+	}
+	if e.opts.Key == "_id" {
+		return nil
+	}
+	indexes, err := e.coll.Indexes().ListSpecifications(ctx)
+	if err != nil {
+		return fmt.Errorf("looking at the indexes of %s: %w", e.ns(), err)
+	}
+	for _, index := range indexes {
+		elements, _ := index.KeysDocument.Elements()
+		partial := index.Sparse != nil && *index.Sparse
+		if len(elements) == 1 && elements[0].Key() == e.opts.Key && index.Unique != nil && *index.Unique && !partial {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: the index on %s is not unique, or leaves documents out: documents with the same key would be torn apart; walk by _id",
+		ErrCannotWalk, e.opts.Key)
+}
+
+// operatorIn is the first of some operators that a filter has, or "".
+func operatorIn(filter any, names ...string) string {
+	data, err := bson.Marshal(filter)
+	if err != nil {
+		return "" // the server will say what is wrong with it
+	}
+	return nameIn(data, names)
+}
+
+func nameIn(doc bson.Raw, names []string) string {
+	elements, _ := doc.Elements()
+	for _, e := range elements {
+		if slices.Contains(names, e.Key()) {
+			return e.Key()
+		}
+		nested, ok := e.Value().DocumentOK()
+		if array, isArray := e.Value().ArrayOK(); isArray {
+			nested, ok = bson.Raw(array), true
+		}
+		if !ok {
+			continue
+		}
+		if name := nameIn(nested, names); name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// has looks for a field with a value anywhere in a plan.
+func has(doc bson.Raw, name string, value any) bool {
+	elements, err := doc.Elements()
+	if err != nil {
+		return false
+	}
+	kind, data, err := bson.MarshalValue(value)
+	if err != nil {
+		return false
+	}
+	for _, e := range elements {
+		if e.Key() == name && e.Value().Equal(bson.RawValue{Type: kind, Value: data}) {
+			return true
+		}
+		if nested, ok := e.Value().DocumentOK(); ok && has(nested, name, value) {
+			return true
+		}
+	}
+	return false
+}
+
+// announced refuses more documents than --max-matched says. A number that isn't known has to be found out for it.
+func (e *engine) announced(ctx context.Context, total int64) error {
+	limit := e.knobs.MaxMatched
+	if limit <= 0 {
+		return nil
+	}
+	if total == 0 && e.opts.Source == nil {
+		ctx, cancel := context.WithTimeout(ctx, guardTime)
+		defer cancel()
+		var err error
+		if total, err = e.matching(ctx, e.opts.Filter, limit+1); err != nil {
+			return fmt.Errorf("%w: the documents that match can't be counted, as --max-matched demands; run it without: %w", ErrGuard, err)
+		}
+	}
+	if total > limit {
+		return fmt.Errorf("%w: about %d documents match, and at most %d were announced (--max-matched)", ErrGuard, total, limit)
+	}
+	return nil
+}

@@ -1,0 +1,69 @@
+package backfill
+
+import (
+	"context"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/rikki-go/rikki/internal/store"
+)
+
+// poisoned passes the only document of a chunk by. The attempt may have failed before it knew which one that is.
+func (c *chunk) poisoned(ctx context.Context, err error, tries int) error {
+	if len(c.keys) == 0 && c.e.opts.Source == nil {
+		if key, _, lookErr := c.e.boundary(ctx, c.part, 1); lookErr == nil && !key.IsZero() {
+			c.keys = []bson.RawValue{key}
+		}
+	}
+	if len(c.keys) != 1 {
+		return err
+	}
+	c.poison[c.keys[0].String()] = reason{class: classOf(err), message: err.Error(), attempts: tries}
+	return nil
+}
+
+// blame passes one document by. It is false if that was no use already.
+func (c *chunk) blame(index int, class string, err error, tries int) bool {
+	if index >= len(c.keys) {
+		return false
+	}
+	key := c.keys[index].String()
+	if _, known := c.poison[key]; known {
+		return false
+	}
+	c.poison[key] = reason{class: class, message: err.Error(), attempts: tries}
+	return true
+}
+
+// passOne passes a document by that is alone in its chunk, before anything is computed with it.
+func (c *chunk) passOne(ctx context.Context) (bool, error) {
+	if c.size != 1 || len(c.poison) == 0 {
+		return false, nil
+	}
+	key, end, err := c.e.boundary(ctx, c.part, 1)
+	if err != nil || key.IsZero() || !c.passBy(key) {
+		return false, err
+	}
+	c.counts.Matched++
+	return true, c.advance(ctx, key, end)
+}
+
+// passBy counts a document out that can't be done, if it is one of those.
+func (c *chunk) passBy(key bson.RawValue) bool {
+	if len(c.poison) == 0 {
+		return false
+	}
+	why, ok := c.poison[key.String()]
+	if ok {
+		c.fail(key, why)
+	}
+	return ok
+}
+
+func (c *chunk) fail(key bson.RawValue, why reason) {
+	c.counts.Failed++
+	c.failures = append(c.failures, store.DocFailure{
+		Key: key, Class: why.class, Message: why.message, Attempts: why.attempts, At: time.Now(),
+	})
+}

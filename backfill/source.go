@@ -1,0 +1,249 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/rikki-go/rikki/internal/store"
+)
+
+// reader gives a run its items, partition by partition.
+type reader interface {
+	check(ctx context.Context) error
+	plan(ctx context.Context) (parts []store.Partition, total int64, err error)
+	// read returns the next items behind the partition's cursor, at most n and not many more bytes than given.
+	read(ctx context.Context, p store.Partition, n, bytes int) (batch, error)
+}
+
+// factual is implemented by readers of something that must not change between two attempts.
+type factual interface {
+	facts() (bson.Raw, error)
+	differ(then, now bson.Raw) error // what is said if it did
+}
+
+// batch is what a reader found.
+type batch struct {
+	items []bson.Raw
+	keys  []bson.RawValue // of the items
+	last  bson.RawValue   // where the cursor is behind them
+	end   bool            // there is nothing behind
+	whole bool            // the items are whole documents of the collection
+	bad   map[int]error   // of items that can't be read
+}
+
+func (e *engine) reader(ctx context.Context) (reader, error) {
+	if e.opts.Source == nil {
+		return e.pick(ctx, &collectionReader{e})
+	}
+	r, err := e.opts.Source.reader(e)
+	if err != nil {
+		return nil, err
+	}
+	return e.pick(ctx, r)
+}
+
+// collectionReader reads the documents of the collection, in the order of their keys.
+type collectionReader struct{ e *engine }
+
+func (r *collectionReader) check(ctx context.Context) error {
+	if err := r.e.walkable(ctx); err != nil || len(r.e.opts.Stages) == 0 {
+		return err
+	}
+	if err := r.e.explainAggregate(ctx, r.stages(r.e.rest(store.Partition{}))); err != nil {
+		return fmt.Errorf("the server refuses the filter or Options.Stages: %w", err)
+	}
+	return nil
+}
+
+// explainAggregate asks the server whether it understands a pipeline.
+func (e *engine) explainAggregate(ctx context.Context, pipeline mongo.Pipeline) error {
+	aggregate := bson.D{
+		{Key: "aggregate", Value: e.coll.Name()},
+		{Key: "pipeline", Value: pipeline},
+		{Key: "cursor", Value: bson.D{}},
+		{Key: "hint", Value: e.hint()},
+	}
+	return e.coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: aggregate}, {Key: "verbosity", Value: "queryPlanner"}}).Err()
+}
+
+// stages are the script's, behind those that select its documents.
+func (r *collectionReader) stages(filter bson.D) mongo.Pipeline {
+	pipeline := mongo.Pipeline{{{Key: "$match", Value: filter}}, {{Key: "$sort", Value: r.e.hint()}}}
+	for _, stage := range r.e.opts.Stages {
+		pipeline = append(pipeline, stage)
+	}
+	return pipeline
+}
+
+func (r *collectionReader) plan(ctx context.Context) ([]store.Partition, int64, error) {
+	return r.e.rangesOf(ctx)
+}
+
+func (r *collectionReader) read(ctx context.Context, p store.Partition, n, bytes int) (batch, error) {
+	n = r.e.sizes.fit(n, bytes)
+	if len(r.e.opts.Stages) > 0 {
+		return r.aggregate(ctx, p, n, bytes)
+	}
+	opts := options.Find().SetSort(r.e.hint()).SetHint(r.e.hint()).SetLimit(int64(n)).SetBatchSize(int32(n) + 1). //nolint:gosec // n is a chunk
+															SetComment(r.e.run.ID())
+	whole := r.e.opts.Projection == nil
+	if !whole {
+		projection, err := project(r.e.opts.Projection, r.e.opts.Key)
+		if err != nil {
+			return batch{}, err
+		}
+		opts.SetProjection(projection)
+	}
+	cur, err := r.e.coll.Find(ctx, r.e.rest(p), opts)
+	if err != nil {
+		return batch{}, fmt.Errorf("reading %s: %w", r.e.ns(), err)
+	}
+	b, err := r.e.collect(ctx, cur, n, bytes)
+	b.whole = whole
+	return b, err
+}
+
+// project adds the key to a projection that lists what it wants.
+func project(projection any, key string) (bson.D, error) {
+	data, err := bson.Marshal(projection)
+	if err != nil {
+		return nil, fmt.Errorf("Options.Projection: %w", err)
+	}
+	var fields bson.D
+	if err := bson.Unmarshal(data, &fields); err != nil {
+		return nil, fmt.Errorf("Options.Projection: %w", err)
+	}
+	lists, out := false, bson.D{}
+	for _, f := range fields {
+		off := f.Value == false || f.Value == int32(0) || f.Value == int64(0) || f.Value == float64(0)
+		if off && (f.Key == "_id" || f.Key == key) {
+			continue
+		}
+		lists = lists || !off
+		out = append(out, f)
+	}
+	if lists && !slices.ContainsFunc(out, func(e bson.E) bool { return e.Key == key }) {
+		out = append(out, bson.E{Key: key, Value: 1})
+	}
+	return out, nil
+}
+
+// aggregate applies the script's stages to the documents of one chunk.
+func (r *collectionReader) aggregate(ctx context.Context, p store.Partition, n, bytes int) (batch, error) {
+	last, end, err := r.e.boundary(ctx, p, n)
+	if err != nil || last.IsZero() {
+		return batch{end: end}, err
+	}
+	cur, err := r.e.coll.Aggregate(ctx, r.stages(r.e.upTo(p, last)), options.Aggregate().SetHint(r.e.hint()).SetComment(r.e.run.ID()))
+	if err != nil {
+		return batch{}, fmt.Errorf("reading %s: %w", r.e.ns(), err)
+	}
+	b, err := r.e.collect(ctx, cur, n, bytes)
+	if err != nil {
+		return batch{}, err
+	}
+	if len(b.items) == n || !b.end {
+		return b, nil // the number of bytes may have cut it
+	}
+	b.last, b.end = last, end
+	return b, nil
+}
+
+// rest is the filter for what a partition still has.
+func (e *engine) rest(p store.Partition) bson.D {
+	if e.retried != nil {
+		return e.upTo(p, bson.RawValue{})
+	}
+	return e.upTo(p, p.Upper)
+}
+
+// upTo is the filter for what of that lies up to a key.
+func (e *engine) upTo(p store.Partition, last bson.RawValue) bson.D {
+	from := p.Cursor
+	if from.IsZero() && e.retried == nil {
+		from = p.Lower
+	}
+	return and(between(e.opts.Key, from, last), e.filterOf(p))
+}
+
+// boundary is the key of the n-th document behind the cursor, or of the last one.
+func (e *engine) boundary(ctx context.Context, p store.Partition, n int) (last bson.RawValue, end bool, err error) {
+	find := func(skip, dir int) (bson.RawValue, error) {
+		doc, err := e.coll.FindOne(ctx, e.rest(p), options.FindOne().SetSort(bson.D{{Key: e.opts.Key, Value: dir}}).SetHint(e.hint()).
+			SetSkip(int64(skip)).SetProjection(bson.D{{Key: e.opts.Key, Value: 1}}).SetComment(e.run.ID())).Raw()
+		if errors.Is(err, mongo.ErrNoDocuments) {
+			return bson.RawValue{}, nil
+		}
+		if err != nil {
+			return bson.RawValue{}, fmt.Errorf("reading %s: %w", e.ns(), err)
+		}
+		return e.keyOf(doc), nil
+	}
+	if last, err = find(n-1, 1); err != nil || !last.IsZero() {
+		return last, false, err
+	}
+	last, err = find(0, -1)
+	return last, true, err
+}
+
+// collect reads at most n documents of a cursor, and stops when it has enough bytes.
+func (e *engine) collect(ctx context.Context, cur *mongo.Cursor, n, bytes int) (batch, error) {
+	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }() // what it could say, Next says
+	b := batch{items: make([]bson.Raw, 0, n), keys: make([]bson.RawValue, 0, n)}
+	read := 0
+	var keys []byte // a copy: whoever keeps the keys needs not keep the documents, which lie in the memory of the cursor's batch
+	for len(b.items) < n && read < bytes {
+		if !cur.Next(ctx) {
+			if err := cur.Err(); err != nil {
+				return batch{}, fmt.Errorf("reading %s: %w", e.ns(), err)
+			}
+			b.end = true
+			break
+		}
+		doc := cur.Current
+		read += len(doc)
+		b.items = append(b.items, doc)
+		key := keyIn(doc, e.opts.Key)
+		keys = append(keys, key.Value...)
+		key.Value = keys[len(keys)-len(key.Value):]
+		b.keys = append(b.keys, key)
+	}
+	if len(b.keys) > 0 {
+		b.last = b.keys[len(b.keys)-1]
+		e.sizes.learn(read / len(b.items))
+	}
+	return b, nil
+}
+
+// sizes knows how large documents are, from those that were read last.
+type sizes struct{ last atomic.Int64 }
+
+// firstRead is how many documents are read before anything is known of their size.
+const firstRead = 100
+
+// fit is how many documents to ask for: not many more than the bytes allow, since the server sends what it is asked for.
+func (s *sizes) fit(n, bytes int) int {
+	last := int(s.last.Load())
+	if last == 0 {
+		return min(n, firstRead)
+	}
+	return min(n, bytes/last+1)
+}
+
+func (s *sizes) learn(size int) { s.last.Store(int64(size)) }
+
+// keyIn is like keyOf without a copy.
+func keyIn(doc bson.Raw, key string) bson.RawValue {
+	v, err := doc.LookupErr(key)
+	if err != nil {
+		return bson.RawValue{Type: bson.TypeNull}
+	}
+	return v
+}

@@ -1,0 +1,92 @@
+package backfill
+
+import (
+	"context"
+	"errors"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/rikki-go/rikki/internal/store"
+)
+
+// Verified is what the last step found.
+type Verified struct {
+	// Checked is how many documents were looked at again, and Left how many of them are not as they shall be.
+	Checked int64 `json:"checked"`
+	Left    int64 `json:"left"`
+	// Arrived is how many documents came after the walk's end was frozen. They were not visited.
+	Arrived int64 `json:"arrived,omitempty"`
+}
+
+// leftover is what a second look at some documents found.
+type leftover struct {
+	looked, left int64         // how many there were, and how many of them would change again or aren't done
+	last         bson.RawValue // the key of the last one; zero if there were none
+	end          bool          // there is nothing behind
+}
+
+// verify looks at all documents of the walk again.
+func (e *engine) verify(ctx context.Context) (*Verified, error) {
+	v := &Verified{}
+	parts, err := e.walk.Partitions(ctx)
+	if err != nil || len(parts) == 0 {
+		return v, err
+	}
+	if e.opts.Source == nil && !e.picks() {
+		if v.Arrived, err = e.arrived(ctx, parts[len(parts)-1].Upper); err != nil {
+			return v, err
+		}
+	}
+	f, isFunc := e.work.(*functionWork)
+	if e.opts.Source != nil || !e.opts.VerifyAgain && (!isFunc || f.done == nil) {
+		if v.Arrived == 0 {
+			return nil, nil
+		}
+		return v, nil
+	}
+	e.run.Progress().SetMessage("verifying")
+	for _, p := range parts {
+		p.Cursor = bson.RawValue{}
+		if err := e.verifyPartition(ctx, p, v); err != nil {
+			return v, err
+		}
+	}
+	// Those that failed are known, and no news here.
+	v.Left = max(0, v.Left-e.counts.Failed)
+	return v, nil
+}
+
+func (e *engine) verifyPartition(ctx context.Context, p store.Partition, v *Verified) error {
+	const page = 1000
+	if err := e.retried.open(ctx, p); err != nil {
+		return err
+	}
+	defer e.retried.close(p)
+	for {
+		if err := e.run.Asked(); err != nil {
+			return err
+		}
+		found, err := e.work.leftover(ctx, e, p, page)
+		if err != nil {
+			return err
+		}
+		v.Left += found.left
+		v.Checked += found.looked
+		if found.end || found.last.IsZero() {
+			return nil
+		}
+		p.Cursor = found.last
+	}
+}
+
+// arrived counts what lies behind the frozen end, up to a limit.
+func (e *engine) arrived(ctx context.Context, upper bson.RawValue) (int64, error) {
+	const most = 100_000
+	ctx, cancel := context.WithTimeout(ctx, countTime)
+	defer cancel()
+	n, err := e.matching(ctx, and(between(e.opts.Key, upper, bson.RawValue{}), e.opts.Filter), most)
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return 0, nil
+	}
+	return n, err
+}
