@@ -8,6 +8,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/schedule"
 )
 
 // App describes a command-line program. Its zero value is a program without scripts.
@@ -25,12 +26,21 @@ type App struct {
 	// Scripts are what the program runs.
 	Scripts []rikki.Script
 
+	// Schedules are those that the program defines. `serve` stores them and fires them; see [schedule.Scheduler.Sync]
+	// for what that does to schedules that were changed by hand.
+	Schedules []schedule.Schedule
+
 	// Config configures the runs. The command line fills in what it leaves open.
 	Config rikki.Config
 
 	// Embedded opts in to a mongod of the project's own where no URI is given. It suits examples and development; a
 	// program for production leaves it off, so that a missing variable can't turn into an empty database.
 	Embedded bool
+
+	// Protected are patterns, as *prod*, of what nobody shall change by mistake: names of databases, replica sets and hosts.
+	// Who starts or repeats a script there, or has it queued, must type the database's name, or give it with
+	// --confirm. RIKKI_PROTECTED, a list with commas, adds to them. Processes that serve, and dry runs, aren't asked.
+	Protected []string
 
 	// Seed puts sample data into the embedded database before a script runs there, and before `dev` reports that it is
 	// ready. It must do nothing where the data is there already. It never runs on a server whose URI was given.

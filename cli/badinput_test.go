@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/backfill"
 )
 
 type copyUsers struct {
@@ -189,4 +191,22 @@ func FuzzCommandLine(f *testing.F) {
 			t.Errorf("a secret shows up: %s", all)
 		}
 	})
+}
+
+// How large a chunk may be is the same for an undo, for a run that is tuned and for one that begins.
+func TestOneLimitForChunks(t *testing.T) {
+	t.Parallel()
+	limit := func(flags any) string {
+		field, ok := reflect.TypeOf(flags).FieldByName("Chunk")
+		if !ok {
+			t.Errorf("%T has no chunk", flags)
+		}
+		return field.Tag.Get("max")
+	}
+	want := limit(backfill.Knobs{})
+	for _, flags := range []any{paceFlags{}, tuneFlags{}} {
+		if most := limit(flags); most != want {
+			t.Errorf("%T takes chunks of up to %q, want %q", flags, most, want)
+		}
+	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ func (p *program) list(ctx context.Context, flags listFlags) error {
 	}}
 	for _, script := range app.Scripts() {
 		table.Rows = append(table.Rows, []string{
-			script.Name, script.Options.Description, strings.Join(paramNames(script), " "), p.lastText(last, script.Name),
+			script.Name, script.Options.Description, brief(paramNames(script)), p.lastText(last, script.Name),
 		})
 	}
 	return p.term.Table(table)
@@ -84,6 +85,15 @@ func listJSON(scripts []rikki.ScriptInfo, last map[string]rikki.Record) any {
 		V       int          `json:"v"`
 		Scripts []scriptJSON `json:"scripts"`
 	}{1, list}
+}
+
+// brief names the first parameters: a backfill has a dozen of its kind.
+func brief(names []string) string {
+	const most = 5
+	if len(names) > most {
+		names = append(slices.Clip(names[:most]), "…")
+	}
+	return strings.Join(names, " ")
 }
 
 func paramNames(script rikki.ScriptInfo) []string {

@@ -14,6 +14,11 @@ type newFlags struct {
 	Dir string `placeholder:"DIR" help:"Where to write (default: here, for an app a new directory of its name)."`
 }
 
+type newScriptFlags struct {
+	newFlags
+	Backfill bool `help:"Write a backfill: a function of each document of a collection."`
+}
+
 type newAppFlags struct {
 	newFlags
 	Module string `placeholder:"PATH" help:"Module path (default: the name)."`
@@ -22,19 +27,23 @@ type newAppFlags struct {
 func newNewCommand(p *program) *cobra.Command {
 	return p.group(&command{
 		name: "new", short: "Write the files of a new script or app.",
-		examples: []string{"new script rename-field", "new app scripts --module=example.com/scripts"},
+		examples: []string{"new script rename-field", "new script lowercase-emails --backfill", "new app scripts --module=example.com/scripts"},
 	}, newNewScriptCommand(p), newNewAppCommand(p))
 }
 
 func newNewScriptCommand(p *program) *cobra.Command {
-	flags := &newFlags{}
+	flags := &newScriptFlags{}
 	c := &command{
 		name: "script", short: "Write a script and its test.", args: []string{"NAME"}, flags: flags,
 		long:     "In the directory of a program the script joins it. Anywhere else it becomes a program of its own.",
-		examples: []string{"new script rename-field", "new script rename-field --dir=scripts"},
+		examples: []string{"new script rename-field", "new script rename-field --dir=scripts", "new script lowercase-emails --backfill"},
 	}
 	c.run = func(_ context.Context, args []string) error {
-		plan, err := scaffold.Script(cmp.Or(flags.Dir, "."), args[0])
+		write := scaffold.Script
+		if flags.Backfill {
+			write = scaffold.Backfill
+		}
+		plan, err := write(cmp.Or(flags.Dir, "."), args[0])
 		return p.write(plan, err)
 	}
 	return p.cobra(c)

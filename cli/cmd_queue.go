@@ -37,6 +37,9 @@ func (f queueFlags) check(run runFlags) error {
 // enqueue leaves a run to the processes that serve the queue, and prints its ID.
 func (p *program) enqueue(ctx context.Context, j job) error {
 	return p.with(ctx, func(s *session) error {
+		if err := s.mayChange(ctx, j.flags.DryRun); err != nil {
+			return err
+		}
 		id, err := s.runs.Enqueue(ctx, j.script.Name, &rikki.RunOptions{
 			Params: j.layers, Timeout: j.flags.Timeout, DryRun: j.flags.DryRun, Trigger: "cli", Actor: j.flags.Actor,
 			Priority: j.queue.Priority, NotBefore: j.queue.At,
@@ -44,17 +47,23 @@ func (p *program) enqueue(ctx context.Context, j job) error {
 		if err != nil {
 			return err
 		}
-		if p.term.JSON() {
-			return p.term.Result(struct {
-				V      int         `json:"v"`
-				Run    string      `json:"run"`
-				Script string      `json:"script"`
-				State  rikki.State `json:"state"`
-			}{1, id, j.script.Name, rikki.Queued})
-		}
-		p.term.Next(p.call("runs", "watch", id))
-		return p.term.Print("%s", id)
+		return s.queued(id, j.script.Name)
 	})
+}
+
+// queued tells of a run that others will execute.
+func (s *session) queued(id, script string) error {
+	p := s.p
+	if p.term.JSON() {
+		return p.term.Result(struct {
+			V      int         `json:"v"`
+			Run    string      `json:"run"`
+			Script string      `json:"script"`
+			State  rikki.State `json:"state"`
+		}{1, id, script, rikki.Queued})
+	}
+	p.term.Next(p.call("runs", "watch", id))
+	return p.term.Print("%s", id)
 }
 
 var runID = regexp.MustCompile(`\br_[0-9a-z]+`)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/backfill"
 	"github.com/rikki-go/rikki/internal/term"
 	"github.com/rikki-go/rikki/params"
 )
@@ -62,6 +63,9 @@ type job struct {
 	queue  queueFlags
 	layers []params.Layer
 	past   *past // what goes on or is repeated; nil for a new run
+
+	// do runs what is more than a script with its parameters; nil for any other.
+	do func(ctx context.Context, s *session, opts *rikki.RunOptions) (*rikki.Result, error)
 }
 
 // readRun reads the command line of a run: the script, and the flags of the program, the run and the script in one
@@ -106,7 +110,7 @@ func (p *program) readRun(ctx context.Context, args []string) (job, error) {
 	queueErr := params.Join(queue.Fill(&j.queue, parsed.Flags[3], parsed.File[3]), j.queue.check(j.flags))
 	j.layers = []params.Layer{parsed.Flags[2], script.Params.FromEnv(p.env.Lookup, envPrefix(name)), parsed.File[2]}
 	err = params.Join(p.extraWords(name, parsed.Rest), argErr, setErr, runErr, queueErr)
-	fillErr := p.fillScript(app, &j)
+	fillErr := p.fillScript(&j)
 	switch {
 	case j.queue.Queue && onlySecretsMissing(script, fillErr):
 		return j, err // the process that runs it has them
@@ -120,7 +124,7 @@ func (p *program) readRun(ctx context.Context, args []string) (job, error) {
 		return job{}, err
 	}
 	j.layers = append(j.layers, asked...)
-	return j, p.fillScript(app, &j)
+	return j, p.fillScript(&j)
 }
 
 // envPrefix begins the environment variables of a script's parameters.
@@ -182,9 +186,8 @@ func (p *program) extraWords(script string, words []string) error {
 }
 
 // fillScript checks the script's parameters on a copy.
-func (p *program) fillScript(app *rikki.App, j *job) error {
-	i := slices.IndexFunc(app.Scripts(), func(s rikki.ScriptInfo) bool { return s.Name == j.script.Name })
-	return j.script.Params.Fill(scriptParams(p.app.Scripts[i]), j.layers...)
+func (p *program) fillScript(j *job) error {
+	return j.script.Params.Fill(j.script.Fresh(), j.layers...)
 }
 
 // run starts the run and tells how it went.
@@ -221,7 +224,7 @@ func (p *program) perform(ctx context.Context, s *session, j job, view *runView)
 		patience = 0 // who runs a script by hand wants to see where, before it changes anything
 	}
 	defer s.announce(patience)()
-	if err := s.seed(ctx); err != nil {
+	if err := s.prepare(ctx, j.flags.DryRun || j.past != nil && j.past.record.DryRun); err != nil {
 		return nil, err
 	}
 	if !p.flags.Quiet {
@@ -229,10 +232,13 @@ func (p *program) perform(ctx context.Context, s *session, j job, view *runView)
 	}
 	opts := &rikki.RunOptions{
 		Params: j.layers, Timeout: j.flags.Timeout, DryRun: j.flags.DryRun, NoHistory: j.flags.NoHistory,
-		Trigger: "cli", Actor: j.flags.Actor, Observers: []rikki.Observer{view},
+		Trigger: "cli", Actor: j.flags.Actor, Observers: []rikki.Observer{rikki.InStep(view)},
 	}
 	do := func() (*rikki.Result, error) { return s.runs.Run(ctx, j.script.Name, opts) }
-	if j.past != nil {
+	switch {
+	case j.do != nil:
+		do = func() (*rikki.Result, error) { return j.do(ctx, s, opts) }
+	case j.past != nil:
 		do = func() (*rikki.Result, error) { return s.again(ctx, j.past, opts) }
 	}
 	result, err := do()
@@ -257,6 +263,14 @@ func (p *program) printResult(value any) error {
 	switch value := value.(type) {
 	case nil:
 		return nil
+	case *backfill.Forecast:
+		return p.printForecast(value)
+	case *backfill.Summary:
+		return p.printSummary(value)
+	case *backfill.UndoForecast:
+		return p.printUndoForecast(value)
+	case *backfill.Undone:
+		return p.printUndone(value)
 	case string:
 		return p.term.Print("%s", value)
 	case fmt.Stringer:

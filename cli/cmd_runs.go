@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/backfill"
 	"github.com/rikki-go/rikki/internal/term"
 )
 
@@ -16,7 +17,8 @@ func newRunsCommand(p *program) *cobra.Command {
 		name: "runs", short: "Look at runs, and control them from anywhere.",
 		examples: []string{"runs list --state=failed --since=-7d", "runs show last", "runs logs last --level=warn"},
 	}, newRunsListCommand(p), newRunsShowCommand(p), newRunsLogsCommand(p), newRunsWatchCommand(p),
-		newRunsPauseCommand(p), newRunsResumeCommand(p), newRunsCancelCommand(p), newRunsRetryCommand(p))
+		newRunsPauseCommand(p), newRunsResumeCommand(p), newRunsCancelCommand(p), newRunsRetryCommand(p), newRunsUndoCommand(p), newRunsPruneCommand(p),
+		newRunsTuneCommand(p), newRunsFailuresCommand(p))
 }
 
 type runsListFlags struct {
@@ -110,29 +112,62 @@ func newRunsShowCommand(p *program) *cobra.Command {
 			if err != nil {
 				return s.noRun(args[0], err)
 			}
-			return s.showRun(record)
+			walk, err := backfill.Inspect(ctx, s.runs, record.ID)
+			if err != nil {
+				return err
+			}
+			return s.showRun(record, walk)
 		})
 	}
 	return p.cobra(c)
 }
 
-func (s *session) showRun(record rikki.Record) error {
+// showRun prints a run; walk is nil unless it is a backfill.
+func (s *session) showRun(record rikki.Record, walk *backfill.Inspection) error {
 	p := s.p
 	if p.term.JSON() {
 		return p.term.Result(struct {
 			V int `json:"v"`
 			rikki.Record
-		}{1, record})
+			Walk *backfill.Inspection `json:"backfill,omitempty"`
+		}{1, record, walk})
 	}
-	if err := p.term.Fields(recordFields(record)...); err != nil {
+	if err := p.term.Fields(append(recordFields(record), walkFields(walk)...)...); err != nil {
 		return err
 	}
-	if ended(record) {
-		p.term.Next(p.call("runs", "logs", record.ID))
-	} else {
-		p.term.Next(p.call("runs", "watch", record.ID))
+	for _, next := range p.actionsFor(record, walk) {
+		p.term.Next(next)
 	}
 	return nil
+}
+
+// actionsFor are what one may want to do about a run.
+func (p *program) actionsFor(record rikki.Record, walk *backfill.Inspection) []string {
+	id := record.ID
+	switch {
+	case !ended(record):
+		next := []string{p.call("runs", "watch", id)}
+		if walk != nil {
+			next = append(next, p.call("runs", "tune", id))
+		}
+		return next
+	case record.State == rikki.Paused || record.State == rikki.Interrupted:
+		return []string{p.call("runs", "logs", id), p.call("runs", "resume", id)}
+	}
+	next := []string{p.call("runs", "logs", id)}
+	if walk == nil {
+		return next
+	}
+	if walk.Failures > 0 {
+		next = append(next, p.call("runs", "failures", id))
+	}
+	if walk.Failed > 0 && record.Script != backfill.UndoName {
+		next = append(next, p.call("runs", "retry", id, "--failed-only"))
+	}
+	if walk.JournalBytes > 0 && len(walk.UndoneBy) == 0 {
+		next = append(next, p.call("runs", "undo", id, "--dry-run"))
+	}
+	return next
 }
 
 // noRun explains why a run can't be had.

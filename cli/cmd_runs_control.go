@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/backfill"
 )
 
 // controlFlags say who wants what of a run, and why.
@@ -37,6 +38,28 @@ func (f againFlags) check() error {
 
 // here tells where the run goes on: where its kind of run does, unless told otherwise.
 func (f againFlags) here(record rikki.Record) bool { return f.Here || !f.Queue && !record.Queue }
+
+// elsewhere finds a run that shall go on or be repeated, and has that done by others, unless it is to be done here.
+func (p *program) elsewhere(ctx context.Context, id string, flags againFlags, do func(s *session, id string) (rikki.Record, error)) (record rikki.Record, here bool, err error) {
+	if err := flags.check(); err != nil {
+		return record, false, err
+	}
+	err = p.with(ctx, func(s *session) error {
+		var err error
+		if record, err = s.runs.Record(ctx, id); err != nil {
+			return s.uncontrolled(id, err)
+		}
+		if here = flags.here(record); here {
+			return nil
+		}
+		if err = s.mayChange(ctx, record.DryRun); err != nil {
+			return err
+		}
+		record, err = do(s, record.ID)
+		return s.controlled(record, id, err, p.call("runs", "watch", record.ID))
+	})
+	return record, here, err
+}
 
 func newRunsPauseCommand(p *program) *cobra.Command {
 	flags := &controlFlags{}
@@ -89,23 +112,10 @@ func newRunsResumeCommand(p *program) *cobra.Command {
 		complete: p.runIDs,
 	}
 	c.run = func(ctx context.Context, args []string) error {
-		if err := flags.check(); err != nil {
-			return err
-		}
-		var record rikki.Record
-		here := false
-		err := p.with(ctx, func(s *session) error {
-			var err error
-			if record, err = s.runs.Record(ctx, args[0]); err != nil {
-				return s.uncontrolled(args[0], err)
-			}
-			if here = flags.here(record); here {
-				return nil
-			}
+		record, here, err := p.elsewhere(ctx, args[0], flags.againFlags, func(s *session, id string) (rikki.Record, error) {
 			opts := flags.options()
 			opts.Force = flags.Force
-			record, err = s.runs.Resume(ctx, record.ID, opts)
-			return s.controlled(record, args[0], err, p.call("runs", "watch", record.ID))
+			return s.runs.Resume(ctx, id, opts)
 		})
 		if err != nil || !here {
 			return err
@@ -115,36 +125,36 @@ func newRunsResumeCommand(p *program) *cobra.Command {
 	return p.cobra(c)
 }
 
+type retryFlags struct {
+	againFlags
+	FailedOnly bool `help:"Only the documents that failed, of a backfill."`
+}
+
+// retry queues the new run.
+func (f retryFlags) retry(ctx context.Context, s *session, id string) (rikki.Record, error) {
+	if f.FailedOnly {
+		return backfill.RetryFailed(ctx, s.runs, id, f.options())
+	}
+	return s.runs.Retry(ctx, id, f.options())
+}
+
 func newRunsRetryCommand(p *program) *cobra.Command {
-	flags := &againFlags{}
+	flags := &retryFlags{}
 	c := &command{
 		name: "retry", short: "Run again what a run did that has ended.", args: []string{"RUN"}, flags: flags,
 		long: "A new run begins with the same parameters: in the queue if the old one came that way, or else here. Secrets are\n" +
 			"not kept with a run; they come from the environment.",
-		examples: []string{"runs retry last", "runs retry r_7Kq2 --queue"},
+		examples: []string{"runs retry last", "runs retry r_7Kq2 --queue", "runs retry r_7Kq2 --failed-only"},
 		complete: p.runIDs,
 	}
 	c.run = func(ctx context.Context, args []string) error {
-		if err := flags.check(); err != nil {
-			return err
-		}
-		var record rikki.Record
-		here := false
-		err := p.with(ctx, func(s *session) error {
-			var err error
-			if record, err = s.runs.Record(ctx, args[0]); err != nil {
-				return s.uncontrolled(args[0], err)
-			}
-			if here = flags.here(record); here {
-				return nil
-			}
-			record, err = s.runs.Retry(ctx, record.ID, flags.options())
-			return s.controlled(record, args[0], err, p.call("runs", "watch", record.ID))
+		record, here, err := p.elsewhere(ctx, args[0], flags.againFlags, func(s *session, id string) (rikki.Record, error) {
+			return flags.retry(ctx, s, id)
 		})
 		if err != nil || !here {
 			return err
 		}
-		return p.runAgain(ctx, &past{record: record, retry: true, control: flags.controlFlags}, flags.Events)
+		return p.runAgain(ctx, &past{record: record, retry: flags.retry, control: flags.controlFlags}, flags.Events)
 	}
 	return p.cobra(c)
 }
@@ -152,13 +162,18 @@ func newRunsRetryCommand(p *program) *cobra.Command {
 // past is a run that goes on here, or that a new run repeats.
 type past struct {
 	record  rikki.Record
-	retry   bool
+	retry   func(ctx context.Context, s *session, id string) (rikki.Record, error) // makes the new run; nil if this one goes on
 	force   bool
 	control controlFlags
 }
 
 // runAgain shows the run as any other that is executed here.
 func (p *program) runAgain(ctx context.Context, again *past, events bool) error {
+	if again.record.Script == batchName {
+		return p.batch(ctx, batchJob{
+			past: again.record.ID, retry: again.retry != nil, force: again.force, why: again.control, flags: runFlags{Events: events},
+		})
+	}
 	j := job{past: again, flags: runFlags{Events: events}}
 	j.script.Name = again.record.Script
 	return p.run(ctx, j)
@@ -168,14 +183,14 @@ func (p *program) runAgain(ctx context.Context, again *past, events bool) error 
 func (s *session) again(ctx context.Context, again *past, opts *rikki.RunOptions) (*rikki.Result, error) {
 	opts.Force = again.force
 	id := again.record.ID
-	if !again.retry {
+	if again.retry == nil {
 		result, err := s.runs.Continue(ctx, id, opts)
 		return result, s.explain(err)
 	}
 	if _, err := s.runs.Script(again.record.Script); err != nil {
 		return nil, err
 	}
-	record, err := s.runs.Retry(ctx, id, again.control.options())
+	record, err := again.retry(ctx, s, id)
 	if err != nil {
 		return nil, s.explain(err)
 	}

@@ -43,7 +43,11 @@ func (s *session) watch(ctx context.Context, record rikki.Record) (rikki.Record,
 	logs := rikki.LogFilter{MinLevel: slog.LevelInfo, Tail: 5}
 	for {
 		if record.Progress != nil {
-			bar.Set(sampleOf(*record.Progress))
+			sample := sampleOf(*record.Progress)
+			if tuned := tuningText(record); tuned != "" {
+				sample.Detail = append(sample.Detail, "tuned: "+tuned)
+			}
+			bar.Set(sample)
 		}
 		if !s.p.flags.Quiet {
 			if err := s.showNewLogs(ctx, record.ID, &logs); err != nil {

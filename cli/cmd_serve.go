@@ -16,20 +16,23 @@ import (
 )
 
 type serveFlags struct {
-	Workers int           `default:"4" min:"1" max:"1000" help:"Runs at a time in this process."`
-	Script  []string      `placeholder:"NAME" help:"Only runs of these scripts."`
-	Grace   time.Duration `default:"30s" min:"0s" help:"How long runs may go on after Ctrl-C or SIGTERM."`
-	Poll    time.Duration `default:"2s" min:"100ms" help:"How often to look into the queue without being told of a change."`
-	Listen  string        `placeholder:"ADDRESS" help:"Answer /healthz and /readyz there, such as 127.0.0.1:8080 (default: nowhere)."`
+	Workers     int           `default:"4" min:"1" max:"1000" help:"Runs at a time in this process."`
+	Script      []string      `placeholder:"NAME" help:"Only runs of these scripts."`
+	Grace       time.Duration `default:"30s" min:"0s" help:"How long runs may go on after Ctrl-C or SIGTERM."`
+	Poll        time.Duration `default:"2s" min:"100ms" help:"How often to look into the queue without being told of a change."`
+	Schedules   string        `placeholder:"FILE" help:"Define the schedules of this YAML file, beside those of the program."`
+	NoSchedules bool          `help:"Fire no schedules, only run what is queued."`
+	Notify      string        `placeholder:"FILE" help:"Tell of failures and more as this file says (default: $RIKKI_NOTIFY)."`
+	Listen      string        `placeholder:"ADDRESS" help:"Answer /healthz and /readyz there, such as 127.0.0.1:8080 (default: nowhere)."`
 }
 
 func newServeCommand(p *program) *cobra.Command {
 	flags := &serveFlags{}
 	c := &command{
-		name: "serve", short: "Run what is queued, until Ctrl-C.", flags: flags,
+		name: "serve", short: "Run what is queued and what is scheduled, until Ctrl-C.", flags: flags,
 		long: "Any number of processes may serve one queue; each run is taken by one of them. When one dies, the others go on\n" +
 			"with its runs where their scripts keep checkpoints. On Ctrl-C or SIGTERM no more runs are taken, and those under\n" +
-			"way have the time of --grace.",
+			"way have the time of --grace. Schedules are fired too, by whichever process is first.",
 		examples: []string{"serve", "serve --workers=8 --grace=2m --listen=127.0.0.1:8080", "serve --script=SCRIPT"},
 	}
 	c.run = func(ctx context.Context, _ []string) error {
@@ -74,6 +77,11 @@ func (s *session) serveQueue(ctx context.Context, flags serveFlags, watch *serve
 	if err := s.seed(ctx); err != nil {
 		return err
 	}
+	silence, err := s.notifying(ctx, flags.Notify)
+	if err != nil {
+		return err
+	}
+	defer silence()
 	if !s.p.flags.Quiet {
 		defer context.AfterFunc(ctx, func() {
 			s.p.term.Note("Stopping: runs under way have %s. Press Ctrl-C again to exit now.", flags.Grace)
@@ -82,7 +90,7 @@ func (s *session) serveQueue(ctx context.Context, flags serveFlags, watch *serve
 	first := sync.OnceFunc(func() {
 		s.p.term.Note("Serving the queue of %s with %d workers. Ctrl-C ends it.", s.where(), flags.Workers)
 	})
-	return s.runs.Serve(ctx, &rikki.ServeOptions{
+	return s.serveAll(ctx, flags, watch, &rikki.ServeOptions{
 		Workers: flags.Workers, Scripts: flags.Script, Grace: max(flags.Grace, time.Nanosecond), Poll: flags.Poll,
 		Observers: []rikki.Observer{watch},
 		Report: func(st rikki.ServeStatus) {
@@ -108,6 +116,7 @@ type serveWatch struct {
 
 	mu     sync.Mutex
 	status rikki.ServeStatus
+	opened bool                // the schedules, if any shall be fired
 	states map[rikki.State]int // of the runs that ended here
 }
 
@@ -115,6 +124,13 @@ func (w *serveWatch) report(st rikki.ServeStatus) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.status = st
+}
+
+// open says that the schedules are fired, too.
+func (w *serveWatch) open() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.opened = true
 }
 
 // Observe implements [rikki.Observer].
@@ -161,6 +177,7 @@ func (w *serveWatch) healthy(st rikki.ServeStatus) bool {
 func (w *serveWatch) answer(rw http.ResponseWriter, good func(rikki.ServeStatus) bool) {
 	w.mu.Lock()
 	st := w.status
+	st.Ready = st.Ready && w.opened
 	w.mu.Unlock()
 	body := struct {
 		OK bool `json:"ok"`

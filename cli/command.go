@@ -77,6 +77,11 @@ func (p *program) read(c *command, args []string) ([]string, error) {
 	return parsed.Rest, p.checkArgs(c, parsed.Rest)
 }
 
+// repeats tells whether the last argument may be given again and again.
+func (c *command) repeats() bool {
+	return len(c.args) > 0 && strings.HasSuffix(strings.TrimSuffix(c.args[len(c.args)-1], "]"), "…")
+}
+
 func flagsOf(c *command) any {
 	if c.flags == nil {
 		return &struct{}{}
@@ -94,7 +99,7 @@ func (p *program) checkArgs(c *command, args []string) error {
 			}
 		}
 	}
-	if len(args) > len(c.args) {
+	if len(args) > len(c.args) && !c.repeats() {
 		return &problemError{
 			What: "unexpected argument " + quote(args[len(c.args)]), Code: ExitUsage,
 			Fix: "see " + c.name + " --help; a word with spaces needs quotes",

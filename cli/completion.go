@@ -41,7 +41,7 @@ func (p *program) candidates(ctx context.Context, c *command, args []string, wor
 			return withPrefix(word, "", field.Enum), nothingElse
 		}
 	}
-	if c.complete == nil || len(p.wordsOf(args)) >= len(c.args) {
+	if c.complete == nil || len(p.wordsOf(args)) >= len(c.args) && !c.repeats() {
 		return nil, nothingElse
 	}
 	return withPrefix(word, "", c.complete(ctx, p.wordsOf(args))), nothingElse

@@ -48,6 +48,13 @@ func pocket() {
 	app.Main()
 }
 
+// guarded says itself what is protected.
+func guarded() {
+	app := demoApp()
+	app.Protected = []string{"story_*"}
+	app.Main()
+}
+
 // coded runs a command, passes signals on to it, and prints its exit code. After -TERM it passes them on as SIGTERM,
 // which testscript can't send.
 func coded() {

@@ -12,6 +12,7 @@ import (
 	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/embedded"
 	"github.com/rikki-go/rikki/internal/term"
+	"github.com/rikki-go/rikki/internal/yamlfile"
 	"github.com/rikki-go/rikki/params"
 )
 
@@ -99,7 +100,7 @@ func exitOf(err error) int {
 }
 
 func isUsage(err error) bool {
-	return is[*params.Error](err) || is[*rikki.UnknownScriptError](err) || is[*rikki.AmbiguousError](err) ||
+	return is[*params.Error](err) || is[*yamlfile.Error](err) || is[*rikki.UnknownScriptError](err) || is[*rikki.AmbiguousError](err) ||
 		errors.Is(err, rikki.ErrNotFound) || errors.Is(err, rikki.ErrState) || errors.Is(err, rikki.ErrSourceChanged)
 }
 
@@ -113,6 +114,15 @@ func isDenied(err error) bool {
 	const unauthorized = 13
 	var server mongo.ServerError
 	return !is[*conn.Error](err) && errors.As(err, &server) && server.HasErrorCode(unauthorized)
+}
+
+// exitOfRun is [exitOfState] for a run whose error is known: one that failed because of a missing right is denied.
+func exitOfRun(state rikki.State, err error) int {
+	code := exitOfState(state)
+	if code == ExitFailed && isDenied(err) {
+		return ExitDenied
+	}
+	return code
 }
 
 func is[E error](err error) bool {

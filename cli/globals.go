@@ -28,6 +28,7 @@ type globalFlags struct {
 	NoColor   bool   `help:"No colours."`
 	LogFormat string `enum:"auto,pretty,text,json" default:"auto" placeholder:"FORMAT" help:"Format of the logs."`
 	NoInput   bool   `help:"Never ask."`
+	Confirm   string `placeholder:"DATABASE" help:"Name of the protected database that may be changed."`
 	Yes       bool   `help:"Take yes for the answer to every question."`
 	Help      bool   `short:"h" help:"Show help."`
 }

@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/rikki-go/rikki/backfill"
 	"github.com/rikki-go/rikki/params"
 )
 
@@ -115,14 +117,26 @@ func (p *program) exampleLines(examples []string) []string {
 	return lines
 }
 
-// commandLines lists the sub-commands in the order in which people come to need them. cobra would sort them by name.
+// commandLines lists the sub-commands in the order in which people come to need them. cobra would sort them by name. What has
+// no place in that order comes last.
 func commandLines(cmd *cobra.Command) []string {
-	order := []string{runName, execName, "serve", "list", "runs", "status", "dev", "new", "config", "audit", "doctor", "completion", "version", "help"}
+	order := []string{
+		runName, backfill.AdHocName, batchName, execName, scheduleName, "serve", "list", "runs", "notify", "status", "dev", "new", "config", "audit", "doctor",
+	}
+	last := []string{"completion", "version", "help"}
 	if cmd.HasParent() {
-		order = []string{"list", "show", "logs", "watch", "pause", "resume", "cancel", "retry", "get", "set", "history", "diff", "revert", "script", "app"}
+		order = []string{
+			"add", "list", "show", "next", "logs", "failures", "watch", "pause", "resume", "tune", "cancel", "retry", "undo", "trigger", "backfill", "rm",
+			"run", "get", "set", "history", "diff", "revert", "prune", "script", "app", "test",
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		if !sub.Hidden && !slices.Contains(order, sub.Name()) && !slices.Contains(last, sub.Name()) {
+			order = append(order, sub.Name())
+		}
 	}
 	var lines []string
-	for _, name := range order {
+	for _, name := range append(order, last...) {
 		if sub := subcommand(cmd, name); sub != nil {
 			lines = append(lines, fmt.Sprintf("%-11s %s", sub.Name(), sub.Short))
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/conn"
+	textof "github.com/rikki-go/rikki/internal/plain"
 	"github.com/rikki-go/rikki/internal/redact"
 	"github.com/rikki-go/rikki/internal/term"
 	"github.com/rikki-go/rikki/params"
@@ -92,13 +93,16 @@ func (p *program) words(err error, code int) term.Problem {
 	return p.otherWords(err, code)
 }
 
+// deniedFix is what to do about a missing right.
+const deniedFix = "grant the account the right, or use another account; docs/features/permissions.md has the roles that Rikki needs"
+
 // otherWords explains errors that come from outside: the server, the file system, a signal, or who knows where.
 func (p *program) otherWords(err error, code int) term.Problem {
 	switch {
 	case code == ExitDenied:
 		return term.Problem{
 			What: "MongoDB did not permit this", Why: plain(err),
-			Fix: "grant the account readWrite on the history's database, or use another account",
+			Fix: deniedFix,
 		}
 	case code == ExitInterrupted, code == ExitCancelled, code == ExitSIGINT, code == ExitSIGTERM:
 		return term.Problem{What: plain(err)}
@@ -144,9 +148,13 @@ func (p *program) unknownScriptWords(err *rikki.UnknownScriptError) term.Problem
 	return problem
 }
 
-// plain is an error's text without the prefix by which Go programs know where it is from.
-func plain(err error) string {
-	return strings.ReplaceAll(redact.Text(err.Error()), "rikki: ", "")
+// plain is an error's text without the prefixes by which Go programs know where it is from.
+func plain(err error) string { return plainText(err.Error()) }
+
+// plainText is the same for the text of an error.
+func plainText(text string) string {
+	text = strings.ReplaceAll(textof.Refusal(redact.Text(text)), "rikki: ", "")
+	return strings.ReplaceAll(strings.TrimPrefix(text, "backfill: "), ": backfill: ", ": ")
 }
 
 // reason is the innermost part of a file error: the file's name is said already.

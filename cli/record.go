@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/backfill"
 	"github.com/rikki-go/rikki/internal/term"
 )
 
@@ -50,11 +51,15 @@ func recordFields(r rikki.Record) []term.Field {
 		{Key: "queue", Value: queueText(r)},
 		{Key: "attempt", Value: attemptText(r)},
 		{Key: "asked", Value: controlText(r.Control)},
-		{Key: "repeats", Value: r.Parent},
+		{Key: "tuned", Value: tuningText(r)},
+		{Key: "repeats", Value: repeatsText(r)},
+		{Key: "undoes", Value: undoesText(r)},
+		{Key: "step", Value: stepText(r)},
 		{Key: "by", Value: r.Actor + via(r)},
 		{Key: "on", Value: onText(r)},
 		{Key: "database", Value: r.Database},
 		{Key: "source", Value: sourceText(r)},
+		{Key: "schedule", Value: scheduleText(r)},
 		{Key: "parameters", Value: paramText(r.Params)},
 		{Key: "progress", Value: progressText(r.Progress)},
 		{Key: "counters", Value: countText(r.Counters, nil)},
@@ -65,6 +70,30 @@ func recordFields(r rikki.Record) []term.Field {
 		{Key: "cut", Value: strings.Join(r.Cut, "\n")},
 		{Key: "logs", Value: droppedText(r)},
 	}
+}
+
+// repeatsText is the run that this one repeats.
+func repeatsText(r rikki.Record) string {
+	if r.Step != "" || r.Script == backfill.UndoName {
+		return ""
+	}
+	return r.Parent
+}
+
+// undoesText is the run that this one undoes.
+func undoesText(r rikki.Record) string {
+	if r.Script != backfill.UndoName {
+		return ""
+	}
+	return r.Parent
+}
+
+// stepText is the place of a run in a batch.
+func stepText(r rikki.Record) string {
+	if r.Step == "" {
+		return ""
+	}
+	return r.Step + " of " + r.Parent
 }
 
 func dryRunText(r rikki.Record) string {
@@ -166,6 +195,14 @@ func sourceText(r rikki.Record) string {
 	return strings.TrimSpace(text)
 }
 
+// scheduleText is whose run it is, and which slot it is for.
+func scheduleText(r rikki.Record) string {
+	if r.Schedule == "" {
+		return ""
+	}
+	return r.Schedule + ", for " + r.ScheduledAt.UTC().Format("2006-01-02 15:04:05 MST")
+}
+
 // paramText shows parameters one a line, as they would be given.
 func paramText(raw json.RawMessage) string {
 	var values map[string]json.RawMessage
@@ -236,7 +273,7 @@ func failureText(f *rikki.Failure) string {
 	if f == nil {
 		return ""
 	}
-	text := f.Message
+	text := plainText(f.Message)
 	if f.Kind != "" && f.Kind != "error" {
 		text = f.Kind + ": " + text
 	}
@@ -254,6 +291,9 @@ func leaseText(r rikki.Record) string {
 }
 
 func droppedText(r rikki.Record) string {
+	if r.LogsPruned {
+		return "deleted because of their age"
+	}
 	if r.LogsDropped == 0 {
 		return ""
 	}

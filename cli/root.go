@@ -16,8 +16,9 @@ func newRootCommand(p *program) *cobra.Command {
 	root.Use = p.name
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
-		newRunCommand(p), newExecCommand(p), newAuditCommand(p), newListCommand(p), newRunsCommand(p), newStatusCommand(p), newDoctorCommand(p),
-		newServeCommand(p), newDevCommand(p), newNewCommand(p), newConfigCommand(p), newCompletionCommand(p), newVersionCommand(p),
+		newRunCommand(p), newBackfillCommand(p), newBatchCommand(p), newExecCommand(p), newAuditCommand(p), newListCommand(p), newRunsCommand(p), newStatusCommand(p), newDoctorCommand(p),
+		newServeCommand(p), newNotifyCommand(p), newDevCommand(p), newNewCommand(p), newConfigCommand(p), newCompletionCommand(p), newVersionCommand(p),
+		newScheduleCommand(p),
 	)
 	root.SetHelpCommand(newHelpCommand(p, root))
 	c.parse = func(_ context.Context, args []string) error { return p.noCommand(root, c, args) }

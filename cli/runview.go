@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/backfill"
 	"github.com/rikki-go/rikki/internal/term"
 )
 
@@ -109,7 +110,7 @@ type resultJSON struct {
 // tell says how the run ended, and returns the exit code as an error.
 func (v *runView) tell(result *rikki.Result, err error) error {
 	p := v.p
-	code := exitOfState(result.State)
+	code := exitOfRun(result.State, err)
 	switch {
 	case v.events: // the last event has it
 	case p.flags.JSON:
@@ -146,7 +147,7 @@ func (v *runView) tellPeople(result *rikki.Result, err error, code int) error {
 	line, more := outcome(result), ""
 	if result.Recorded && !p.alone {
 		more = "→  " + p.call("runs", "show", result.Run)
-		if result.State == rikki.Paused {
+		if v.resumes(result) {
 			more = "→  " + p.call("runs", "resume", result.Run)
 		}
 	}
@@ -155,10 +156,37 @@ func (v *runView) tellPeople(result *rikki.Result, err error, code int) error {
 		return nil
 	}
 	p.tellLine(p.term.Failed, line, more)
+	v.tellMore(result, err)
 	if !result.Stopped {
 		p.term.Warn("the script did not stop and may still have been writing when this program ended")
 	}
 	return nil
+}
+
+// tellMore says why a run paused by itself, and where to look for what it left.
+func (v *runView) tellMore(result *rikki.Result, err error) {
+	p := v.p
+	if why := plain(err); result.State == rikki.Paused && why != plain(rikki.ErrPaused) {
+		p.term.Note("%s", why)
+	}
+	if result.State != rikki.SucceededWithErrors || !result.Recorded || p.alone {
+		return
+	}
+	switch value := result.Value.(type) {
+	case *backfill.Summary:
+		if value.Failed > 0 {
+			p.term.Next(p.call("runs", "failures", result.Run))
+			p.term.Next(p.call("runs", "retry", result.Run, "--failed-only"))
+		}
+	case *backfill.Undone:
+		p.term.Next(p.call("runs", "failures", result.Run))
+	}
+}
+
+// resumes tells whether the run can go on where it stopped.
+func (v *runView) resumes(result *rikki.Result) bool {
+	script, err := v.session.runs.Script(result.Script)
+	return result.State == rikki.Paused || result.State == rikki.Interrupted && err == nil && script.Options.Resumable
 }
 
 // tellLine says how a run ended and what to type to see more of it: on one line, unless that is too long for the
@@ -190,6 +218,8 @@ func (v *runView) fix(result *rikki.Result, err error) string {
 		fix = "give it longer: --timeout=DURATION, or Timeout in the script's Options"
 	case errors.As(err, &panicked):
 		fix = "a fault in the script: --debug shows where"
+	case isDenied(err):
+		fix = deniedFix
 	}
 	if result.Recorded && !v.p.alone {
 		if fix != "" {

@@ -1,26 +1,11 @@
 package cli
 
 import (
-	"reflect"
 	"strings"
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/params"
 )
-
-// scriptParams returns a copy of a script's parameters, to try values on.
-func scriptParams(script rikki.Script) any {
-	if w, ok := script.(rikki.Wrapper); ok {
-		if _, target := w.Fresh(); target != nil {
-			return target
-		}
-		return &struct{}{}
-	}
-	v := reflect.ValueOf(script).Elem()
-	copied := reflect.New(v.Type())
-	copied.Elem().Set(v) // what it shares with the script is replaced by Fill, not written to
-	return copied.Interface()
-}
 
 // plainScriptNames lists the scripts' names.
 func (p *program) plainScriptNames() []string {

@@ -36,6 +36,9 @@ func (p *program) offline() (*rikki.App, error) {
 	}
 	cfg := p.app.Config
 	cfg.Actor = "nobody" // spares looking up the user
+	if cfg.LookupEnv == nil {
+		cfg.LookupEnv = p.env.Lookup
+	}
 	app, err := p.newApp(cfg)
 	if err == nil {
 		err = p.clashes(app)
@@ -55,7 +58,7 @@ func (p *program) newApp(cfg rikki.Config) (*rikki.App, error) {
 			Fix: "correct the scripts' Go code", Err: err,
 		}
 	}
-	return app, nil
+	return app, addBuiltins(app)
 }
 
 // clashes refuses scripts with a parameter that is named like a flag of the command line. Whichever of the two won,

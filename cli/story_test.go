@@ -30,7 +30,7 @@ type suite struct{ m *testing.M }
 func (s suite) Run() int { return mongotest.Main(s.m) }
 
 func TestMain(m *testing.M) {
-	testscript.Main(suite{m}, map[string]func(){"demo": demo, "greet": greet, "pocket": pocket, "coded": coded})
+	testscript.Main(suite{m}, map[string]func(){"demo": demo, "shop": shop, "greet": greet, "pocket": pocket, "guarded": guarded, "coded": coded, "hook": hook})
 }
 
 // TestStories runs testdata/script/*.txtar: what somebody types, and what they see.

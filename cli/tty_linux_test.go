@@ -242,6 +242,26 @@ func TestOnATerminal(t *testing.T) {
 		}
 	})
 
+	t.Run("ProtectedDatabaseIsTypedBack", func(t *testing.T) {
+		t.Parallel()
+		s := onTerminal(t, "run", "greet", "--name=Ada")
+		s.exits(0)
+		env := append(s.cmd.Env, "RIKKI_PROTECTED=tty_*")
+		s = onTerminalWith(t, env, "run", "greet", "--name=Ada", "--yes")
+		s.sees("which is protected.")
+		s.sees("to go on: ")
+		s.types("shop\n")
+		if shown := s.exits(5); !strings.Contains(shown, "that is not the name of the database") {
+			t.Errorf("shown:\n%q", shown)
+		}
+		typed := onTerminalWith(t, env, "run", "greet", "--name=Ada")
+		typed.sees("to go on: ")
+		typed.types(nameIn(env) + "\n")
+		if shown := typed.exits(0); !strings.Contains(shown, "greet finished in") {
+			t.Errorf("shown:\n%q", shown)
+		}
+	})
+
 	t.Run("NoInputNeverAsks", func(t *testing.T) {
 		t.Parallel()
 		s := onTerminal(t, "run", "vault", "--no-input")
@@ -249,4 +269,14 @@ func TestOnATerminal(t *testing.T) {
 			t.Errorf("shown:\n%q", shown)
 		}
 	})
+}
+
+// nameIn is the name of the database that a terminal's environment points at.
+func nameIn(env []string) string {
+	for _, v := range env {
+		if history, ok := strings.CutPrefix(v, "DEMO_HISTORY="); ok {
+			return strings.TrimSuffix(history, "_history")
+		}
+	}
+	return ""
 }

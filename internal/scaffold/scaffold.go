@@ -49,6 +49,7 @@ func (e *Error) Unwrap() error { return e.Err }
 type data struct {
 	Name    string // kebab-case
 	Type    string
+	Value   string // of the script, as cli.Main takes it
 	Module  string
 	Rename  bool // the name derived from the type is another one
 	Program bool // the script is a program of its own
@@ -56,11 +57,20 @@ type data struct {
 
 // Script plans a script and its test. In a directory that holds a program (package main), the script joins it; anywhere
 // else it becomes a program of its own in a new directory of its name.
-func Script(dir, name string) (Plan, error) {
+func Script(dir, name string) (Plan, error) { return script(dir, name, "script", "&%s{}") }
+
+// Backfill plans a backfill and its test in the same way.
+func Backfill(dir, name string) (Plan, error) {
+	return script(dir, name, "backfill", "backfill.New[%[1]sDoc](&%[1]s{})")
+}
+
+// script plans the files of a pair of templates. value is a format that makes the script of its type's name.
+func script(dir, name, template, value string) (Plan, error) {
 	d, err := newData(name)
 	if err != nil {
 		return Plan{}, err
 	}
+	d.Value = fmt.Sprintf(value, d.Type)
 	module, ok := findModule(dir)
 	if !ok {
 		return Plan{}, &Error{
@@ -75,11 +85,11 @@ func Script(dir, name string) (Plan, error) {
 	base := strings.ReplaceAll(d.Name, "-", "")
 	if pkg == "main" {
 		files, err := render(d, map[string]string{
-			filepath.Join(dir, base+".go"):      "script.go.tmpl",
-			filepath.Join(dir, base+"_test.go"): "script_test.go.tmpl",
+			filepath.Join(dir, base+".go"):      template + ".go.tmpl",
+			filepath.Join(dir, base+"_test.go"): template + "_test.go.tmpl",
 		})
 		return Plan{Files: files, Next: []string{
-			"add &" + d.Type + "{} to cli.Main in " + filepath.Join(dir, "main.go"),
+			"add " + d.Value + " to cli.Main in " + filepath.Join(dir, "main.go"),
 			"go test " + goPath(dir),
 			"go run " + goPath(dir) + " run " + d.Name + " --help",
 		}}.tidied(module), err
@@ -87,8 +97,8 @@ func Script(dir, name string) (Plan, error) {
 	d.Program = true
 	own := filepath.Join(dir, d.Name)
 	files, err := render(d, map[string]string{
-		filepath.Join(own, "main.go"):      "script.go.tmpl",
-		filepath.Join(own, "main_test.go"): "script_test.go.tmpl",
+		filepath.Join(own, "main.go"):      template + ".go.tmpl",
+		filepath.Join(own, "main_test.go"): template + "_test.go.tmpl",
 	})
 	return Plan{Files: files, Next: []string{
 		"go test " + goPath(own),

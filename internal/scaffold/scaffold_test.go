@@ -100,6 +100,31 @@ func TestGeneratedCode(t *testing.T) {
 		goTool(t, dir, "vet", "./...")
 	})
 
+	t.Run("BackfillsCompileAndRun", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		module(t, dir, "example.com/other")
+		own, err := scaffold.Backfill(dir, "lowercase-emails")
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(dir, "scripts", "main.go"), "package main\n\nimport \"github.com/rikki-go/rikki/cli\"\n\nfunc main() { cli.Main() }\n")
+		joined, err := scaffold.Backfill(filepath.Join(dir, "scripts"), "v2-emails") // a name that doesn't follow from its type
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, plan := range []scaffold.Plan{own, joined} {
+			if err := plan.Write(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want := "add backfill.New[V2EmailsDoc](&V2Emails{}) to cli.Main in "; !strings.HasPrefix(joined.Next[0], want) {
+			t.Errorf("next: %q", joined.Next)
+		}
+		goTool(t, dir, "vet", "./...")
+		goTool(t, dir, "test", "-count=1", "./...")
+	})
+
 	t.Run("ScriptCompilesAsAProgramOfItsOwn", func(t *testing.T) {
 		t.Parallel()
 		dir := t.TempDir()

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rikki-go/rikki/backfill"
+	"github.com/rikki-go/rikki/internal/yamlfile"
+)
+
+// newBackfillCommand returns a shorter way to run the built-in script for backfills without Go.
+func newBackfillCommand(p *program) *cobra.Command {
+	c := &command{
+		name: backfill.AdHocName, short: "Change the documents that match a filter, each exactly once.",
+		flags: &struct {
+			Spec string `placeholder:"FILE" help:"Take the flags below from this YAML file; - is standard input."`
+			backfill.AdHoc
+			backfill.Knobs
+			runFlags
+			queueFlags
+		}{},
+		long: "Walks a collection in chunks, each one transaction: it can be paused, resumed after a crash, tuned while it runs, and\n" +
+			"undone (runs undo). Begin with --dry-run: it shows what would change, field by field, and how long it would take.\n" +
+			"What is more than an expression is a script in Go.",
+		examples: []string{
+			`backfill --collection=users --update='[{"$set": {"email": {"$toLower": "$email"}}}]' --dry-run`,
+			`backfill --collection=users --filter='{"plan": null}' --update='{"$set": {"plan": "free"}}' --limit=100`,
+			`backfill --collection=sessions --filter='{"lastUsed": {"$lt": {"$date": "2026-01-01T00:00:00Z"}}}' --delete`,
+			"backfill --spec=lowercase.yaml --max-lag=5s --window=22:00-05:00",
+		},
+	}
+	c.parse = func(ctx context.Context, args []string) error {
+		args, err := p.readSpec(args)
+		if err != nil {
+			return err
+		}
+		job, err := p.readRun(ctx, append([]string{backfill.AdHocName}, args...))
+		if err != nil {
+			return err
+		}
+		if job.queue.Queue {
+			return p.enqueue(ctx, job)
+		}
+		return p.run(ctx, job)
+	}
+	return p.cobra(c)
+}
+
+// readSpec puts what a file says in place of --spec.
+func (p *program) readSpec(args []string) ([]string, error) {
+	for i, arg := range args {
+		var name string
+		rest := args[i+1:]
+		switch {
+		case arg == "--spec" && len(rest) > 0:
+			name, rest = rest[0], rest[1:]
+		case strings.HasPrefix(arg, "--spec="):
+			name = strings.TrimPrefix(arg, "--spec=")
+		case arg == "--spec":
+			return nil, problemf(ExitUsage, "--spec needs the name of a file")
+		default:
+			continue
+		}
+		config, err := p.specFile(name)
+		if err != nil {
+			return nil, err
+		}
+		return append(append(append([]string(nil), args[:i]...), "--config="+config), rest...), nil
+	}
+	return args, nil
+}
+
+// specFile reads a file and checks it, so that what is wrong has a line.
+func (p *program) specFile(name string) (string, error) {
+	read := os.ReadFile
+	if name == "-" {
+		read = func(string) ([]byte, error) { return io.ReadAll(p.std.In) }
+	}
+	data, err := read(name)
+	if err != nil {
+		return "", &problemError{What: "cannot read " + name, Why: err.Error(), Code: ExitUsage, Fix: "check the name of the file", Err: err}
+	}
+	file, err := yamlfile.Parse(name, data)
+	if err != nil {
+		return "", err
+	}
+	spec := file.Map()
+	for _, key := range []string{"filter", "update"} {
+		if value, ok := spec[key]; ok {
+			if _, text := value.(string); !text {
+				encoded, err := json.Marshal(value)
+				if err != nil {
+					return "", err
+				}
+				spec[key] = string(encoded)
+			}
+		}
+	}
+	var alone struct { // the flags may say the rest, so the whole is checked with them
+		Script backfill.AdHoc `params:",inline"`
+		backfill.Knobs
+	}
+	if err := file.Fill(&alone, spec); err != nil {
+		return "", err
+	}
+	encoded, err := json.Marshal(spec)
+	return string(encoded), err
+}

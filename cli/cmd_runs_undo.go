@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/backfill"
+	"github.com/rikki-go/rikki/internal/term"
+)
+
+// paceFlags are those of runs that go through many documents.
+type paceFlags struct {
+	Chunk      int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
+	Rate       float64        `min:"0" help:"Documents a second at most."`
+	MaxLag     *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
+	Gentle     string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
+	Window     string         `placeholder:"22:00-05:00" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
+	MaxRuntime time.Duration  `min:"1s" help:"Pause after this time."`
+}
+
+type undoFlags struct {
+	DryRun  bool   `help:"Say what would be restored and what others have changed since, and change nothing."`
+	Journal string `enum:"changed,full,ids,off" default:"changed" help:"How much is kept for an undo of the undo."`
+	paceFlags
+	AtLeastOnce bool   `help:"Go on without transactions on a standalone server, where others must not write meanwhile."`
+	Queue       bool   `help:"Leave it to the processes that serve the queue, and print its ID."`
+	Actor       string `placeholder:"NAME" help:"Who wants it (default: the user)."`
+	Events      bool   `short:"f" help:"Print every event as a line of JSON on standard output."`
+}
+
+func newRunsUndoCommand(p *program) *cobra.Command {
+	flags := &undoFlags{}
+	c := &command{
+		name: "undo", short: "Take back what a backfill has changed.", args: []string{"RUN"}, flags: flags,
+		long: "Restores from the journal what the run has changed, deleted or inserted, the last change first. What others have\n" +
+			"changed since stays as it is and is listed by runs failures. The script isn't needed: any program can undo any run.\n" +
+			"The undo is a run of its own: it can be paused, resumed after a crash, and undone. The run must have ended; cancel\n" +
+			"one that rests.",
+		examples: []string{"runs undo last --dry-run", "runs undo r_7Kq2", "runs undo r_7Kq2 --rate=500 --max-lag=5s"},
+		complete: p.runIDs,
+	}
+	c.run = func(ctx context.Context, args []string) error {
+		if flags.Queue {
+			return p.queueUndo(ctx, args[0], *flags)
+		}
+		j := job{
+			script: rikki.ScriptInfo{Name: backfill.UndoName},
+			flags:  runFlags{DryRun: flags.DryRun, Actor: flags.Actor, Events: flags.Events},
+		}
+		j.do = func(ctx context.Context, s *session, opts *rikki.RunOptions) (*rikki.Result, error) {
+			opts.Params = flags.params()
+			result, err := backfill.Undo(ctx, s.runs, args[0], opts)
+			if result == nil && err != nil {
+				return nil, s.notUndone(args[0], err)
+			}
+			return result, err
+		}
+		return p.run(ctx, j)
+	}
+	return p.cobra(c)
+}
+
+func (f undoFlags) params() *backfill.UndoRun {
+	return &backfill.UndoRun{
+		Journal: f.Journal, Chunk: f.Chunk, Rate: f.Rate, MaxLag: f.MaxLag, Gentle: f.Gentle, Window: f.Window,
+		MaxRuntime: f.MaxRuntime, AtLeastOnce: f.AtLeastOnce,
+	}
+}
+
+func (p *program) queueUndo(ctx context.Context, run string, flags undoFlags) error {
+	return p.with(ctx, func(s *session) error {
+		if err := s.mayChange(ctx, flags.DryRun); err != nil {
+			return err
+		}
+		id, err := backfill.QueueUndo(ctx, s.runs, run, &rikki.RunOptions{Params: flags.params(), Actor: flags.Actor, DryRun: flags.DryRun})
+		if err != nil {
+			return s.notUndone(run, err)
+		}
+		return s.queued(id, backfill.UndoName)
+	})
+}
+
+// notUndone explains why a run can't be undone.
+func (s *session) notUndone(id string, err error) error {
+	switch {
+	case errors.Is(err, rikki.ErrNotFound), is[*rikki.AmbiguousError](err):
+		return s.noRun(id, err)
+	case errors.Is(err, backfill.ErrNoUndo):
+		return &problemError{What: plain(err), Code: ExitUsage, Fix: "see " + s.p.call("runs", "show", cmp.Or(lastRun(err), id)), Err: err}
+	default:
+		return err
+	}
+}
+
+// printUndoForecast tells what an undo would do.
+func (p *program) printUndoForecast(f *backfill.UndoForecast) error {
+	sample := "the newest " + term.Count(f.Sampled) + " changes"
+	if f.Complete {
+		sample = "all " + term.Count(f.Sampled) + " changes"
+	}
+	if err := p.term.Fields(
+		term.Field{Key: "undoes", Value: f.Undoes + ", at most " + term.Count(f.Changes) + " changes in " + f.Collection},
+		term.Field{Key: "looked at", Value: sample},
+		term.Field{Key: "outcome", Value: countList(
+			counted{f.Restored, "would be restored"}, counted{f.Deleted, "would be deleted again"},
+			counted{f.Written, "of other collections would be restored"}, counted{f.Unchanged, "are as before already"},
+			counted{int64(len(f.Conflicts)), "were changed by others since and would stay"},
+		)},
+	); err != nil {
+		return err
+	}
+	if len(f.Conflicts) == 0 {
+		return nil
+	}
+	table := term.Table{Columns: []term.Column{{Name: "Conflict"}, {Name: "In"}, {Name: "Reason", Flex: true}}}
+	for _, c := range f.Conflicts[:min(len(f.Conflicts), shownConflicts)] {
+		table.Rows = append(table.Rows, []string{c.ID, c.Namespace, c.Reason})
+	}
+	if err := p.term.Table(table); err != nil {
+		return err
+	}
+	if n := len(f.Conflicts) - shownConflicts; n > 0 {
+		p.term.Note("… and %s more, all of them with --json", term.Count(int64(n)))
+	}
+	return nil
+}
+
+// shownConflicts is how many conflicts a dry run lists for people.
+const shownConflicts = 20
+
+// printUndone tells what the last line, with its counters, leaves out.
+func (p *program) printUndone(u *backfill.Undone) error {
+	if u.Nothing {
+		return p.term.Print("nothing was left to undo: all that run %s changed is as it was before", u.Undoes)
+	}
+	return p.printSummary(u.Summary, term.Field{Key: "undoes", Value: u.Undoes})
+}

@@ -1,0 +1,78 @@
+package cli_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/rikki-go/rikki/cli"
+)
+
+// An account that lacks a right for a backfill changes nothing, and is told which collection it may not write.
+func TestABackfillWithoutTheRights(t *testing.T) {
+	t.Parallel()
+	at := withAccounts(t)
+	at.run(t, "rikkiRunner", 0, "run", "plant")
+	before := at.customers(t)
+	role := func(name, db string) bson.D { return bson.D{{Key: "role", Value: name}, {Key: "db", Value: db}} }
+	for user, c := range map[string]struct {
+		roles bson.A
+		want  string
+	}{
+		"readsOnly":       {bson.A{role("read", "shop"), role("readWrite", "rikki")}, "not authorized on shop to execute command"},
+		"withoutHistory":  {bson.A{role("readWrite", "shop")}, "keeps its place in the history's database rikki, and did not begin"},
+		"historyReadOnly": {bson.A{role("readWrite", "shop"), role("read", "rikki")}, "keeps its place in the history's database rikki, and did not begin"},
+	} {
+		command(t, at.as("root"), bson.D{{Key: "createUser", Value: user}, {Key: "pwd", Value: "pw"}, {Key: "roles", Value: c.roles}})
+		out := at.run(t, user, cli.ExitDenied, "run", "lower")
+		if !strings.Contains(out, c.want) || !strings.Contains(out, "docs/features/permissions.md") {
+			t.Errorf("%s: not told %q and what to do:\n%s", user, c.want, out)
+		}
+		for _, no := range []string{"txnNumber", "--no-history"} { // the whole command; what a backfill can't do
+			if strings.Contains(out, no) {
+				t.Errorf("%s: told of %s:\n%s", user, no, out)
+			}
+		}
+		if user == "readsOnly" { // a dry run takes the right to write, too: the server takes back what it changes
+			at.run(t, user, cli.ExitDenied, "run", "lower", "--dry-run")
+			continue
+		}
+		if out, err := at.program(t, user, "run", "lower", "--dry-run").CombinedOutput(); err != nil {
+			t.Errorf("%s: a dry run writes nothing, and ended with %v:\n%s", user, err, out)
+		}
+	}
+	if after := at.customers(t); !bytes.Equal(after, before) || len(after) == 0 {
+		t.Errorf("documents have changed:\n%s\n%s", before, after)
+	}
+	// Negative control: the same judge sees a run with the rights.
+	at.run(t, "rikkiRunner", 0, "run", "lower")
+	if bytes.Equal(at.customers(t), before) {
+		t.Error("a run has changed every document and nobody noticed")
+	}
+}
+
+// customers are all bytes of them.
+func (a accounts) customers(t *testing.T) (all []byte) {
+	t.Helper()
+	client, err := mongo.Connect(options.Client().ApplyURI(a.as("root")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Disconnect(t.Context()) }()
+	cur, err := client.Database("shop").Collection("customers").Find(t.Context(), bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var docs []bson.Raw
+	if err := cur.All(t.Context(), &docs); err != nil {
+		t.Fatal(err)
+	}
+	for _, doc := range docs {
+		all = append(all, doc...)
+	}
+	return all
+}
