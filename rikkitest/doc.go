@@ -8,6 +8,9 @@
 //		… look at result and db …
 //	}
 //
+// [Chaos] kills a resumable script again and again, and compares what it did
+// with an undisturbed run.
+//
 // Nothing needs to be installed: the first test of a binary starts a one-node
 // replica set with package embedded, which ends with the binary. Every test
 // gets a database of its own, so tests may run in parallel. The variable

@@ -68,5 +68,12 @@ func Run(t testing.TB, db *mongo.Database, script rikki.Script) *rikki.Result {
 func Try(t testing.TB, db *mongo.Database, script rikki.Script, opts *rikki.RunOptions) (*rikki.Result, error) {
 	t.Helper()
 	app := App(t, db, script)
-	return app.Run(t.Context(), app.Scripts()[0].Name, opts)
+	name := ""
+	if c, ok := script.(rikki.Configured); ok {
+		name = c.Options().Name
+	}
+	if name == "" {
+		name = app.Scripts()[0].Name
+	}
+	return app.Run(t.Context(), name, opts)
 }

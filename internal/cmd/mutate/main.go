@@ -1,0 +1,164 @@
+// Command mutate takes the safeguards out of the code, one at a time, and runs the tests that must notice:
+//
+//	go run ./internal/cmd/mutate
+//
+// A safeguard whose absence no test notices is a promise that nothing proves. The code on disk is left as it is: the changed
+// file is laid over it for the one build.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// mutation is one safeguard, and the tests of which at least one must fail without it.
+type mutation struct {
+	name     string
+	file     string
+	old, new string
+	pkg, run string
+}
+
+func mutations() []mutation {
+	return []mutation{
+		{
+			name: "fence: the epoch in the filter of a chunk's first write", file: "internal/store/partitions.go",
+			old: `{Key: "epoch", Value: w.epoch}, {Key: "chunk", Value: s.Chunk}}`, new: `{Key: "chunk", Value: s.Chunk}}`,
+			pkg: "./internal/store", run: "TestAdvanceOnlyOnceAndOnlyByTheOwner",
+		},
+		{
+			name: "state filter: the number of the chunk in it", file: "internal/store/partitions.go",
+			old: `{Key: "epoch", Value: w.epoch}, {Key: "chunk", Value: s.Chunk}}`, new: `{Key: "epoch", Value: w.epoch}}`,
+			pkg: "./internal/store", run: "TestAdvanceOnlyOnceAndOnlyByTheOwner",
+		},
+		{
+			name: "checkpoint in the chunk's transaction", file: "backfill/worker.go",
+			old: "c.e.walk.Advance(ctx, c.step)\n\tpoint", new: "c.e.walk.Advance(mongo.NewSessionContext(ctx, nil), c.step)\n\tpoint",
+			pkg: "./backfill", run: "TestFailingDocumentsArePassedByAndRecorded|TestAWorkerThatLostTheRunWritesNothing",
+		},
+		{
+			name: "first write: no match ends the transaction", file: "internal/store/partitions.go",
+			old: "if res.MatchedCount == 0 {", new: "if res.MatchedCount < 0 {",
+			pkg: "./internal/store", run: "TestAdvanceOnlyOnceAndOnlyByTheOwner",
+		},
+		{
+			name: "every type of key", file: "backfill/keyspace.go",
+			old: "b != 0 && b == bracket(upper)", new: "b >= 0",
+			pkg: "./backfill", run: "TestMixedKeysAreAllVisitedOnce",
+		},
+		{
+			name: "undo: the partitions are taken away from a process that lives on", file: "backfill/undo.go",
+			old: "if _, err := takeOver(ctx, r.e.client, r.e.store.Walk(r.past.run.ID, epoch), epoch, r.e.log); err != nil {",
+			new: "if err := ctx.Err(); err != nil || epoch < 0 {",
+			pkg: "./backfill", run: "TestUndoOfARunWhoseProcessLivesOn",
+		},
+		{
+			name: "undo: what an earlier undo has done is not looked at again", file: "backfill/undo_prior.go",
+			old: "return p != nil && (", new: "return false && (",
+			pkg: "./backfill", run: "TestUndoAfterACancelledOne",
+		},
+		{
+			name: "lease: one that was taken from a clock that is ahead does not last until then", file: "internal/store/expr.go",
+			old: `op("$gt", "$lease.expires", op("$add", now, longest))`, new: `op("$gt", "$lease.expires", op("$add", now, longest, longest, longest, 1e12))`,
+			pkg: "./internal/store", run: "TestSweepAfterTheClockWentBack",
+		},
+		{
+			name: "change stream: one that the server has ended is not asked again at once", file: "internal/store/watch.go",
+			old: "case stream.ID() == 0:", new: "case stream.ID() < 0:",
+			pkg: "./internal/store", run: "TestWatchEndsWithItsStream",
+		},
+		{
+			name: "one slot, one run: the unique index", file: "internal/store/indexes.go",
+			old: `Keys: bson.D{{Key: "slot", Value: 1}}, Unique: true,`, new: `Keys: bson.D{{Key: "slot", Value: 1}},`,
+			pkg: "./internal/store", run: "Test",
+		},
+		{
+			name: "recovery: a failure that was recovered from is forgotten, and no newer one", file: "internal/store/notifications.go",
+			old: `{Key: "_id", Value: "failing/" + stream}, {Key: "subject", Value: subject}}`, new: `{Key: "_id", Value: "failing/" + stream}}`,
+			pkg: "./internal/store", run: "TestRecoveredForgetsThatFailureAlone",
+		},
+	}
+}
+
+func main() {
+	survived := 0
+	for _, m := range mutations() {
+		began := time.Now()
+		noticed, err := m.try()
+		switch {
+		case err != nil:
+			fmt.Printf("error     %s: %v\n", m.name, err)
+			survived++
+		case noticed:
+			fmt.Printf("noticed   %s (%s)\n", m.name, time.Since(began).Round(time.Second))
+		default:
+			fmt.Printf("SURVIVED  %s: no test of %s -run %s fails without it\n", m.name, m.pkg, m.run)
+			survived++
+		}
+	}
+	if survived > 0 {
+		os.Exit(1)
+	}
+}
+
+// try runs the tests over the changed code.
+func (m mutation) try() (noticed bool, err error) {
+	source, err := os.ReadFile(m.file)
+	if err != nil {
+		return false, err
+	}
+	if n := strings.Count(string(source), m.old); n != 1 {
+		return false, fmt.Errorf("%s has the text %d times, not once: the table here is out of date", m.file, n)
+	}
+	dir, err := os.MkdirTemp("", "mutate")
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = os.RemoveAll(dir) }() // a leftover does no harm
+	changed := filepath.Join(dir, filepath.Base(m.file))
+	if err := os.WriteFile(changed, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil { //nolint:gosec // the table above names it
+		return false, err
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	if err := writeOverlay(overlay, m.file, changed); err != nil {
+		return false, err
+	}
+	if out, err := run("build", "-overlay", overlay, m.pkg); err != nil {
+		return false, fmt.Errorf("it does not build: %s", out)
+	}
+	out, err := run("test", "-count=1", "-overlay", overlay, "-timeout", "4m", "-run", m.run, m.pkg)
+	var failed *exec.ExitError
+	switch {
+	case strings.Contains(out, "no tests to run"):
+		return false, errors.New("there is no such test")
+	case err == nil:
+		return false, nil
+	case errors.As(err, &failed) && (strings.Contains(out, "--- FAIL") || strings.Contains(out, "panic: test timed out")):
+		return true, nil
+	default:
+		return false, fmt.Errorf("%w: %s", err, out)
+	}
+}
+
+func writeOverlay(path, file, changed string) error {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, data, 0o600)
+}
+
+func run(args ...string) (string, error) {
+	out, err := exec.Command("go", args...).CombinedOutput() //nolint:gosec,noctx // the table above; the tests have a time limit
+	return string(out), err
+}

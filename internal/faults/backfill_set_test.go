@@ -1,0 +1,132 @@
+//go:build linux
+
+package faults_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+
+	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/faultrig"
+)
+
+// Cases 15 to 17: the primary is killed, stepped down or frozen while a backfill goes on in two processes, one of which is killed
+// too.
+func TestBackfillGoesOnWhateverBecomesOfThePrimary(t *testing.T) {
+	t.Parallel()
+	set := faultrig.Borrow(t)
+	s := onSet(t, set)
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	const docs = 6000
+	coll := s.seed(t, "docs", docs)
+	before, changes := hash(t, coll), faultrig.Record(t, s.db)
+	fleet := []*faultrig.Process{s.start(t), s.start(t)}
+	id := s.enqueue(t, "marks", marks("docs", 50, map[string]any{"rate": 250 / rounds(t, 1), "lag": "-1s"})) // or it waits for the member that is down
+	moving := func() int64 {
+		n, err := coll.CountDocuments(t.Context(), bson.D{{Key: "n", Value: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	// An index build that has begun waits for all voting members, so the history's are built before one is taken away.
+	faultrig.Eventually(t, time.Minute, "some work", func(context.Context) (bool, error) { return moving() > 0, nil })
+	faults := []string{"kill", "step down", "freeze"}
+	rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
+	var slowest time.Duration
+	happened := 0
+	for i := range rounds(t, 1) * len(faults) {
+		done := moving()
+		if done == docs {
+			break
+		}
+		primary := set.Primary(t)
+		switch faults[i%len(faults)] {
+		case "kill":
+			set.Kill(t, primary)
+		case "step down":
+			set.StepDown(t)
+		case "freeze":
+			set.Freeze(t, primary)
+		}
+		happened++
+		set.PrimaryOtherThan(t, primary)
+		elected := time.Now()
+		faultrig.Eventually(t, time.Minute, "progress after "+faults[i%len(faults)], func(ctx context.Context) (bool, error) {
+			n, err := coll.CountDocuments(ctx, bson.D{{Key: "n", Value: 1}})
+			return n > done, ignore(err)
+		})
+		slowest = max(slowest, time.Since(elected))
+		if i%3 == 1 {
+			victim := rng.IntN(len(fleet))
+			fleet[victim].Kill()
+			fleet[victim] = s.start(t)
+		}
+		set.Heal(t)
+	}
+	if happened < len(faults) {
+		t.Errorf("only %d faults happened before the end", happened)
+	}
+	record := s.await(t, id, 3*time.Minute, rikki.Succeeded)
+	s.audit(t, coll, id, docs)
+	if err := faultrig.CheckFenced(changes.Changes(t), tokens); err != nil {
+		t.Error(err)
+	}
+	faultrig.NoDeadLeases(t, s.runs(), 0)
+	s.undo(t, coll, id, before)
+	t.Logf("%d faults, %d attempts; working again at the latest %s after the election", happened, record.Attempt, slowest.Round(time.Millisecond))
+}
+
+// ignore is for questions that are asked again.
+func ignore(error) error { return nil }
+
+// Case 21: a secondary falls behind; the backfill waits, says why, writes nothing meanwhile, and goes on.
+func TestBackfillWaitsForASecondary(t *testing.T) {
+	t.Parallel()
+	set := faultrig.Borrow(t)
+	s := onSet(t, set)
+	const docs = 4000
+	coll := s.seed(t, "docs", docs)
+	s.start(t)
+	id := s.enqueue(t, "marks", marks("docs", 20, map[string]any{"rate": 400, "max-lag": "2s"}))
+	count := func(ctx context.Context) int64 {
+		n, err := coll.CountDocuments(ctx, bson.D{{Key: "n", Value: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	faultrig.Eventually(t, time.Minute, "some work", func(ctx context.Context) (bool, error) { return count(ctx) > 100, nil })
+	laggard := set.Secondaries(t)[0]
+	release := set.Lag(t, laggard)
+	var record rikki.Record
+	faultrig.Eventually(t, time.Minute, "the run to wait", func(ctx context.Context) (bool, error) {
+		var err error
+		record, err = s.app.Record(ctx, id)
+		return record.Progress != nil && strings.HasPrefix(record.Progress.Message, "waiting: replication lag"), err
+	})
+	lag, err := set.LagOf(t.Context(), laggard)
+	if err != nil || lag < time.Second {
+		t.Errorf("the lag is %s, %v: the fault did not happen", lag, err)
+	}
+	reason := record.Progress.Message
+	settled := time.Now().Add(time.Second) // what was under way ends
+	faultrig.Last(t, time.Until(settled))
+	held := count(t.Context())
+	faultrig.Last(t, 3*time.Second) // nothing happens, which no event tells
+	if now := count(t.Context()); now != held || held == docs {
+		t.Errorf("%d documents were done while the run waited (%s)", now-held, reason)
+	}
+	release()
+	faultrig.Eventually(t, 20*time.Second, "the run to go on", func(ctx context.Context) (bool, error) { return count(ctx) > held, nil })
+	s.await(t, id, time.Minute, rikki.Succeeded)
+	s.audit(t, coll, id, docs)
+	t.Logf("held at %d of %d documents: %s", held, docs, reason)
+}
