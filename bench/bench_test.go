@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rikki-go/rikki/bench/internal/measure"
 	"github.com/rikki-go/rikki/internal/mongotest"
 )
 
@@ -23,7 +24,7 @@ func TestOneRound(t *testing.T) {
 	file := filepath.Join(dir, "result.json")
 	var table bytes.Buffer
 	err := run(t.Context(), settings{
-		rounds: 1, build: dir, json: file, uri: withDatabase(mongotest.URI(t)),
+		rounds: 1, build: dir, json: file, uri: measure.WithDatabase(mongotest.URI(t)),
 		peers: []string{rikki, noHistory, library},
 	}, &table, io.Discard)
 	if err != nil {
@@ -50,6 +51,35 @@ func TestOneRound(t *testing.T) {
 	}
 }
 
+// One tiny round of the queue, of Rikki alone.
+func TestOneRoundOfTheQueue(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "result.json")
+	var table bytes.Buffer
+	err := run(t.Context(), settings{
+		rounds: 1, build: dir, json: file, uri: measure.WithDatabase(mongotest.URI(t)),
+		only: "serve", runs: 20, peers: []string{rikkiStreams},
+	}, &table, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r queueReport
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != 1 || r.Runs != 20 || r.Rows[0].Rate.Median <= 0 || r.Rows[0].Wait.Median <= 0 {
+		t.Errorf("the file has %+v", r)
+	}
+	if !strings.Contains(table.String(), "Rikki, change streams") {
+		t.Errorf("the table lacks Rikki:\n%s", table.String())
+	}
+}
+
 func TestPeersThatAreMissingAreListed(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "path") // has go, and nothing of Node's
@@ -65,7 +95,11 @@ func TestPeersThatAreMissingAreListed(t *testing.T) {
 	}
 	t.Setenv("PATH", path)
 
-	b := &bench{build: dir, news: io.Discard}
+	lab, err := measure.Open(t.Context(), dir, "", io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bench{lab}
 	peers, missing, err := b.prepare(t.Context(), func(name string) bool { return name == node || name == mongosh })
 	if err != nil || len(peers) != 0 {
 		t.Fatal(peers, err)
@@ -85,21 +119,21 @@ func TestPeersThatAreMissingAreListed(t *testing.T) {
 
 func TestFiguresAreComparedRoundByRound(t *testing.T) {
 	t.Parallel()
-	ms := func(values ...int) []sample {
-		var samples []sample
+	ms := func(values ...int) []measure.Sample {
+		var samples []measure.Sample
 		for _, v := range values {
-			samples = append(samples, sample{Wall: time.Duration(v) * time.Millisecond})
+			samples = append(samples, measure.Sample{Wall: time.Duration(v) * time.Millisecond})
 		}
 		return samples
 	}
 	// A machine that is ten times slower in one round changes no ratio.
-	r := summarize([]peer{{name: bare}, {name: rikki}, {name: node}}, nil, [][]sample{
+	r := summarize([]peer{{name: bare}, {name: rikki}, {name: node}}, nil, [][]measure.Sample{
 		ms(8, 80, 8, 8), ms(16, 160, 16, 24), ms(320, 3200, 320, 320),
 	})
-	if got, want := r.Rows[1].Ratio, (span{Median: 2, Min: 2, Max: 3}); got != want {
+	if got, want := r.Rows[1].Ratio, (measure.Span{Median: 2, Min: 2, Max: 3}); got != want {
 		t.Errorf("ratio = %+v, want %+v", got, want)
 	}
-	if got, want := r.Rows[0].Wall, (span{Median: 8, Min: 8, Max: 80}); got != want {
+	if got, want := r.Rows[0].Wall, (measure.Span{Median: 8, Min: 8, Max: 80}); got != want {
 		t.Errorf("wall = %+v, want %+v", got, want)
 	}
 	reached := make(map[string]bool)
@@ -113,7 +147,7 @@ func TestFiguresAreComparedRoundByRound(t *testing.T) {
 
 func TestMissedGoalsSaySo(t *testing.T) {
 	t.Parallel()
-	samples := [][]sample{{{Wall: 10}}, {{Wall: 21}}}
+	samples := [][]measure.Sample{{{Wall: 10}}, {{Wall: 21}}}
 	var out strings.Builder
 	if err := summarize([]peer{{name: bare}, {name: rikki}}, nil, samples).print(&out); err != nil {
 		t.Fatal(err)

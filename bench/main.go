@@ -10,11 +10,11 @@
 //
 //	make bench
 //	cd bench && go run . -rounds 50 -peers bare,rikki
+//	cd bench && go run . -only serve -rounds 5
 package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -23,11 +23,13 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/rikki-go/rikki/bench/internal/measure"
 	"github.com/rikki-go/rikki/embedded"
 )
 
@@ -36,6 +38,8 @@ type settings struct {
 	build          string // directory for programs and npm packages
 	json           string // file for the figures
 	peers          []string
+	only           string // "" or "serve"
+	runs           int    // in the queue, with only "serve"
 	uri            string
 }
 
@@ -47,6 +51,8 @@ func main() {
 	flag.StringVar(&s.build, "build", ".build", "directory to build in")
 	flag.StringVar(&s.json, "json", "result.json", "file to write the figures to; empty for none")
 	flag.StringVar(&peers, "peers", "", "only these, separated by commas, plus bare")
+	flag.StringVar(&s.only, "only", "", `measure only this: "serve" for what a queue makes of empty runs`)
+	flag.IntVar(&s.runs, "runs", queueRuns, "runs in the queue of -only serve")
 	flag.Parse()
 	s.uri = os.Getenv("MONGODB_URI")
 	if peers != "" {
@@ -71,33 +77,60 @@ func run(ctx context.Context, s settings, out, news io.Writer) (err error) {
 			return err
 		}
 		defer func() { err = errors.Join(err, server.Stop(context.WithoutCancel(ctx))) }()
-		uri = withDatabase(server.URI())
+		uri = measure.WithDatabase(server.URI())
+	}
+	lab, err := measure.Open(ctx, s.build, uri, news)
+	if err != nil {
+		return err
+	}
+	bench := &bench{lab}
+	switch s.only {
+	case "":
+	case "serve":
+		return bench.queue(ctx, s, out)
+	default:
+		return fmt.Errorf("-only=%s: there is only serve", s.only)
 	}
 	if err := seed(ctx, uri); err != nil {
 		return err
 	}
 
-	bench := &bench{build: s.build, uri: uri, news: news}
 	peers, missing, err := bench.prepare(ctx, s.wanted)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(news, "measuring %d rounds…\n", s.rounds)
-	samples, err := bench.measure(ctx, peers, s.warmup, s.rounds)
+	samples := make([][]measure.Sample, len(peers))
+	err = measure.Turns(s.warmup+s.rounds, len(peers), func(round, i int) error {
+		sample, err := bench.once(ctx, peers[i])
+		if round >= s.warmup {
+			samples[i] = append(samples[i], sample)
+		}
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	report := summarize(peers, missing, samples)
-	if s.json != "" {
-		data, err := json.MarshalIndent(report, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(s.json, append(data, '\n'), 0o600); err != nil {
-			return err
-		}
+	if err := measure.Keep(s.json, report); err != nil {
+		return err
 	}
 	return report.print(out)
+}
+
+// limit bounds one execution. A peer that needs longer hangs.
+const limit = time.Minute
+
+// once runs a peer and checks that it did its work.
+func (b *bench) once(ctx context.Context, p peer) (measure.Sample, error) {
+	s, err := b.Run(ctx, limit, b.Dir, p.argv...)
+	if err == nil && !strings.Contains(s.Output, email) {
+		err = fmt.Errorf("it printed %q", s.Output)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: %w", p.title, err)
+	}
+	return s, err
 }
 
 // wanted tells whether to measure a peer. The bare program always takes part:
@@ -105,12 +138,6 @@ func run(ctx context.Context, s settings, out, news io.Writer) (err error) {
 func (s settings) wanted(name string) bool {
 	return len(s.peers) == 0 || name == bare || slices.Contains(s.peers, name)
 }
-
-const database = "bench"
-
-// withDatabase adds the database to the URI of an embedded server, since a
-// script's URI names one.
-func withDatabase(uri string) string { return strings.Replace(uri, "/?", "/"+database+"?", 1) }
 
 const email = "ada@example.com"
 
@@ -120,7 +147,7 @@ func seed(ctx context.Context, uri string) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	users := client.Database(database).Collection("users")
+	users := client.Database(measure.Database).Collection("users")
 	_, err = users.ReplaceOne(ctx, bson.D{{Key: "_id", Value: 1}}, bson.D{{Key: "email", Value: email}}, options.Replace().SetUpsert(true))
 	if err != nil {
 		err = fmt.Errorf("seed: %w", err)
