@@ -8,7 +8,7 @@ LINT     := v2.15.0
 TESTSUM  := v1.13.0
 
 # Per package. A package that needs longer has a hanging test.
-TIMEOUT  := 5m
+TIMEOUT  := 20m
 # Packages tested at once: each of them runs a mongod of its own beside its tests.
 PARALLEL := 2
 
@@ -17,13 +17,14 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: ## Everything CI checks: tools, format, vet, lint, other platforms, tests with the race detector
+test: ## Everything CI checks: tools, format, vet, lint, other platforms, mutations, tests with the race detector
 	@rm -f bin/timings
 	@.ci/step tools $(MAKE) --no-print-directory tools
 	@.ci/step format .ci/format
 	@.ci/step vet .ci/modules go vet ./...
 	@.ci/step lint .ci/modules golangci-lint run
-	@.ci/step cross .ci/modules $(CURDIR)/.ci/cross
+	@.ci/step cross .ci/modules $(CURDIR)/.ci/cross darwin/arm64 windows/amd64
+	@.ci/step mutate go run ./internal/cmd/mutate
 	@cat bin/timings
 	@.ci/step test .ci/tests $(TIMEOUT) $(PARALLEL)
 
@@ -41,7 +42,7 @@ fmt: bin/.gofumpt-$(GOFUMPT) ## Format all Go files
 
 .PHONY: cross
 cross: ## Compile for linux/arm64, darwin/arm64 and windows/amd64
-	@.ci/modules $(CURDIR)/.ci/cross
+	@.ci/modules $(CURDIR)/.ci/cross linux/arm64 darwin/arm64 windows/amd64
 
 .PHONY: cover
 cover: ## Coverage of the root module, as a list and as bin/cover.html
@@ -54,9 +55,13 @@ cover: ## Coverage of the root module, as a list and as bin/cover.html
 fuzz: ## Run every fuzz target for FUZZTIME (30s)
 	@.ci/fuzz
 
+.PHONY: mutate
+mutate: ## Take safeguards out of the code, one at a time: a test must notice each
+	go run ./internal/cmd/mutate
+
 .PHONY: bench
-bench: ## Measure Rikki against its peers: a table, and JSON in bench/
-	cd bench && go run .
+bench: ## Measure Rikki against its peers, scripts and backfills: tables, and JSON in bench/
+	cd bench && go run . && go run ./backfill -json backfill.json
 
 .PHONY: docs
 docs: ## Rewrite the snippets and tables in the docs, and api.txt, from the code

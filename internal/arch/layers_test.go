@@ -10,12 +10,12 @@ import (
 // storey says how high a package lives. An import goes to a lower storey; only leaves may also use each other.
 var storey = map[string]int{
 	"internal/arch": leaf, "internal/bsondiff": leaf, "internal/canary": leaf, "internal/child": leaf, "internal/audit": leaf, "internal/chunk": leaf, "internal/connlines": leaf, "internal/journal": leaf,
-	"internal/lease": leaf, "internal/occurrence": leaf, "internal/pace": leaf, "internal/plain": leaf, "internal/redact": leaf,
-	"internal/service": leaf, "internal/store": leaf, "internal/term": leaf, "internal/faultrig": leaf,
+	"internal/commands": leaf, "internal/lease": leaf, "internal/occurrence": leaf, "internal/pace": leaf, "internal/plain": leaf, "internal/rawbson": leaf, "internal/redact": leaf,
+	"internal/service": leaf, "internal/store": leaf, "internal/term": leaf, "internal/point": leaf, "internal/faults": leaf,
 	"conn": base, "params": base, "preview": base, "embedded": base,
-	"internal/scaffold": aboveBase, "internal/mongotest": aboveBase,
+	"internal/yamlfile": aboveBase, "internal/scaffold": aboveBase, "internal/mongotest": aboveBase, "internal/faultrig": aboveMongotest,
 	".":        core,
-	"backfill": feature, "migrate": feature, "schedule": feature, "jsonconfig": feature, "model": feature,
+	"backfill": feature, "migrate": feature, "schedule": feature, "notify": feature, "jsonconfig": feature, "model": feature,
 	"rikkitest": feature,
 	"dashboard": door, "telemetry": door,
 	"cli": cli,
@@ -25,6 +25,7 @@ const (
 	leaf = iota
 	base
 	aboveBase
+	aboveMongotest
 	core
 	feature
 	door
@@ -118,7 +119,7 @@ func TestLayers(t *testing.T) {
 func TestTestSupportStaysOutOfProduction(t *testing.T) {
 	t.Parallel()
 
-	support := []string{"testing", "github.com/google/go-cmp/cmp", "go.uber.org/goleak", module + "/internal/mongotest", module + "/rikkitest"}
+	support := []string{"testing", "github.com/google/go-cmp/cmp", "go.uber.org/goleak", module + "/internal/mongotest", module + "/internal/faultrig", module + "/rikkitest"}
 	exempt := []string{"internal/mongotest", "rikkitest", "internal/faultrig"}
 	checked := 0
 	for _, p := range goList(t, "./...") {
