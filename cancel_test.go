@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -48,9 +50,13 @@ func TestCancelAnywhere(t *testing.T) {
 	for worker := range workers {
 		wg.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(worker), 7))
-			for range rounds {
+			for round := range rounds {
 				ctx, cancel := context.WithCancel(t.Context())
-				timer := time.AfterFunc(time.Duration(random.Int64N(int64(40*time.Millisecond))), cancel)
+				at := time.Duration(random.Int64N(int64(40 * time.Millisecond)))
+				if round%10 == 0 {
+					at = time.Hour // however slow the machine is, some runs come to their end
+				}
+				timer := time.AfterFunc(at, cancel)
 				result, err := app.Run(ctx, "cancelled", nil)
 				timer.Stop()
 				cancel()
@@ -94,20 +100,54 @@ func TestCancelAnywhere(t *testing.T) {
 	}
 }
 
-// A connection on which a deadline has passed goes to whoever is next, once the answer has come after all. A cancelled run must not
-// kill what it does then.
+// A connection goes to whoever is next when a deadline has passed on it, once the answer has come after all, and when a command was
+// given up before it was sent. A cancelled run must not kill what it does then.
 func TestCancellingARunKillsNothingOfAnother(t *testing.T) {
 	t.Parallel()
-	server := mongotest.Dedicated(t, nil)
-	cfg := &rikki.Config{}
-	cfg.Conn.URI, cfg.Conn.Database, cfg.Conn.AppName, cfg.Conn.PoolSize = server.URI(), "shop", "neighbours", 2
-	passed := make(chan struct{})
-	app := rikki.New(cfg).MustAdd(
-		rikki.Func("first", func(ctx context.Context, run *rikki.Run) (any, error) {
+	t.Run("deadline", func(t *testing.T) {
+		t.Parallel()
+		cancelBeside(t, func(ctx context.Context, run *rikki.Run, _ func(context.CancelFunc)) error {
 			short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 			defer cancel()
 			if _, err := run.DB().Collection("c").InsertOne(short, bson.M{}); !errors.Is(err, context.DeadlineExceeded) {
-				return nil, fmt.Errorf("an insert that takes longer than its deadline: %w", err)
+				return fmt.Errorf("an insert that takes longer than its deadline: %w", err)
+			}
+			return nil
+		})
+	})
+	t.Run("never sent", func(t *testing.T) {
+		t.Parallel()
+		cancelBeside(t, func(ctx context.Context, run *rikki.Run, beforeInsert func(context.CancelFunc)) error {
+			short, cancel := context.WithCancel(ctx)
+			defer cancel()
+			beforeInsert(cancel)
+			if _, err := run.DB().Collection("c").InsertOne(short, bson.M{}); !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("an insert whose context ends before it is sent: %w", err)
+			}
+			return nil
+		})
+	})
+}
+
+// cancelBeside cancels a run after it has given a command up, while another one uses that command's connection. beforeInsert says what
+// to do when an insert has a connection and isn't sent yet.
+func cancelBeside(t *testing.T, giveUp func(ctx context.Context, run *rikki.Run, beforeInsert func(context.CancelFunc)) error) {
+	t.Helper()
+	server := mongotest.Dedicated(t, nil)
+	var insert atomic.Value
+	insert.Store(context.CancelFunc(func() {}))
+	cfg := &rikki.Config{}
+	cfg.Conn.URI, cfg.Conn.Database, cfg.Conn.AppName, cfg.Conn.PoolSize = server.URI(), "shop", "neighbours", 2
+	cfg.Conn.Monitor = &event.CommandMonitor{Started: func(_ context.Context, e *event.CommandStartedEvent) {
+		if e.CommandName == "insert" {
+			insert.Load().(context.CancelFunc)()
+		}
+	}}
+	passed := make(chan struct{})
+	app := rikki.New(cfg).MustAdd(
+		rikki.Func("first", func(ctx context.Context, run *rikki.Run) (any, error) {
+			if err := giveUp(ctx, run, func(f context.CancelFunc) { insert.Store(f) }); err != nil {
+				return nil, err
 			}
 			close(passed)
 			<-ctx.Done()
@@ -146,7 +186,7 @@ func TestCancellingARunKillsNothingOfAnother(t *testing.T) {
 	select {
 	case <-passed:
 	case <-time.After(20 * time.Second):
-		t.Error("the first run's deadline never passed")
+		t.Error("the first run never gave its command up")
 		return
 	}
 	both.Go(func() {

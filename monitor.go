@@ -8,6 +8,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki/internal/commands"
 )
@@ -114,14 +115,19 @@ func (m *monitor) commandMonitor() *event.CommandMonitor {
 			}
 		},
 		Failed: func(ctx context.Context, e *event.CommandFailedEvent) {
-			// The driver closes the connection when the context is cancelled before the answer. After a deadline it keeps it for whoever
-			// is next, and the server ends the command by itself, because it was told the time.
-			m.finished(ctx, e.CommandFinishedEvent, e.Failure, errors.Is(e.Failure, context.Canceled))
+			m.finished(ctx, e.CommandFinishedEvent, e.Failure, cutOff(e.Failure))
 			if m.next != nil && m.next.Failed != nil {
 				m.next.Failed(ctx, e)
 			}
 		},
 	}
+}
+
+// cutOff tells whether the driver has closed the connection under a command: when its context was cancelled before the answer.
+// After a deadline it keeps the connection for whoever is next, and the server ends the command by itself, because it was told
+// the time. A command that was never sent, since its context had ended before, leaves the connection as it was, too.
+func cutOff(failure error) bool {
+	return errors.Is(failure, context.Canceled) && mongo.IsNetworkError(failure)
 }
 
 // counting returns a monitor that only counts, for a client that a run opens for work in parallel.
