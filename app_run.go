@@ -75,7 +75,7 @@ type RunOptions struct {
 //
 // The error is nil if and only if the run succeeded. The result is nil if the
 // run never began: an [*UnknownScriptError], a [*params.Error], an
-// [*AlreadyRunningError], a [*conn.Error] or another failure to begin. Otherwise
+// [*AlreadyRunningError], [ErrNoHistory], a [*conn.Error] or another failure to begin. Otherwise
 // the error is the script's own, or one of [*ValidationError], [*PanicError],
 // [ErrTimeout], [ErrCancelled], [ErrInterrupted] and [ErrLeaseLost].
 //
@@ -137,6 +137,9 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 		}
 	}
 
+	if x.opts.NeedsHistory && !ro.DryRun && (ro.NoHistory || a.history == nil) {
+		return nil, fmt.Errorf("%w, and %s keeps its place there", ErrNoHistory, name)
+	}
 	if ro.DryRun {
 		x.dry = newDryRun(a)
 	}

@@ -40,7 +40,7 @@ var (
 	ErrNotFound = errors.New("rikki: not found")
 
 	// ErrNoHistory is returned by methods that need the run history when it
-	// is turned off.
+	// is turned off, and for scripts that do; see [Options.NeedsHistory].
 	ErrNoHistory = errors.New("rikki: the run history is turned off")
 
 	// ErrNotPreviewable ends a dry run at an operation that can't be undone. It

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/internal/mongotest"
+	"github.com/rikki-go/rikki/rikkitest"
 )
 
 func TestWithHistory(t *testing.T) {
@@ -41,3 +42,25 @@ func TestWithHistory(t *testing.T) {
 		}
 	})
 }
+
+// A script that keeps its place in the history has nothing to do where there is none, but for dry runs.
+func TestScriptThatNeedsTheHistory(t *testing.T) {
+	t.Parallel()
+	script := &staged{journal: &journal{}, opts: rikki.Options{Name: "needy", NeedsHistory: true}}
+	script.execute = func(context.Context, *rikki.Run) (any, error) { return nil, nil }
+	off := rikki.New(&rikki.Config{NoHistory: true}).MustAdd(script)
+	defer func() { _ = off.Close(context.Background()) }()
+	for name, err := range map[string]error{
+		"Config":     second(off.Run(t.Context(), "needy", nil)),
+		"RunOptions": second(rikkitest.Try(t, rikkitest.DB(t), script, &rikki.RunOptions{NoHistory: true})),
+	} {
+		if !errors.Is(err, rikki.ErrNoHistory) {
+			t.Errorf("%s: error %v, want ErrNoHistory", name, err)
+		}
+	}
+	if _, err := rikkitest.Try(t, rikkitest.DB(t), script, &rikki.RunOptions{NoHistory: true, DryRun: true}); err != nil {
+		t.Errorf("a dry run: %v", err)
+	}
+}
+
+func second(_ *rikki.Result, err error) error { return err }

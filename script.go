@@ -105,8 +105,8 @@ type Options struct {
 	Resumable bool
 
 	// NeedsHistory says that the script can't do its work without a record: where
-	// the account may not write the history, a run doesn't begin, instead of
-	// going on without. Dry runs go on.
+	// there is to be none, or the account may not write it, a run doesn't begin,
+	// instead of going on without. Dry runs go on.
 	NeedsHistory bool
 
 	// Retry says whether Setup and Execute are tried again after a transient

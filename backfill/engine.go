@@ -2,7 +2,6 @@ package backfill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -70,9 +69,6 @@ type engine struct {
 	halt   context.CancelCauseFunc // ends their waiting
 }
 
-// needsHistory ends the errors of runs without a record.
-const needsHistory = "which this run has not: leave out --no-history and Config.NoHistory; the account needs the rights of docs/features/permissions.md"
-
 // execute runs a backfill from its plan, or from where an earlier attempt has left it, to its verification.
 func execute(ctx context.Context, run *rikki.Run, opts Options, knobs Knobs, w work, throttle Throttler) (any, error) {
 	if err := opts.validate(); err != nil {
@@ -81,9 +77,6 @@ func execute(ctx context.Context, run *rikki.Run, opts Options, knobs Knobs, w w
 	e := &engine{run: run, opts: opts, knobs: knobs, work: w, log: run.Log(), throttle: throttle}
 	if run.DryRun() {
 		return e.dryRun(ctx)
-	}
-	if run.HistoryDatabase() == "" {
-		return nil, errors.New("a backfill keeps its place in the history, " + needsHistory)
 	}
 	ref, err := run.Open(ctx, maxPool)
 	if err != nil {

@@ -131,7 +131,7 @@ func (*UndoRun) Options() rikki.Options {
 // Execute implements [rikki.Script].
 func (u *UndoRun) Execute(ctx context.Context, run *rikki.Run) (any, error) {
 	if run.HistoryDatabase() == "" {
-		return nil, errors.New("an undo reads the journal and keeps its place in the history, " + needsHistory)
+		return nil, fmt.Errorf("%w, and an undo reads the journal there", rikki.ErrNoHistory)
 	}
 	// What a dry run reads to find its way needs no part in its transaction.
 	outside, history := mongo.NewSessionContext(ctx, nil), store.New(run.Client().Database(run.HistoryDatabase()))

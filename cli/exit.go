@@ -101,7 +101,7 @@ func exitOf(err error) int {
 
 func isUsage(err error) bool {
 	return is[*params.Error](err) || is[*yamlfile.Error](err) || is[*rikki.UnknownScriptError](err) || is[*rikki.AmbiguousError](err) ||
-		errors.Is(err, rikki.ErrNotFound) || errors.Is(err, rikki.ErrState) || errors.Is(err, rikki.ErrSourceChanged)
+		errors.Is(err, rikki.ErrNotFound) || errors.Is(err, rikki.ErrNoHistory) || errors.Is(err, rikki.ErrState) || errors.Is(err, rikki.ErrSourceChanged)
 }
 
 func isUnreachable(err error) bool {

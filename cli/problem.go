@@ -86,7 +86,7 @@ func (p *program) words(err error, code int) term.Problem {
 	case errors.Is(err, rikki.ErrNotFound):
 		return term.Problem{What: plain(err), Fix: "see " + p.call("runs", "list") + " for what there is"}
 	case errors.Is(err, rikki.ErrNoHistory):
-		return term.Problem{What: plain(err), Why: "this program's Config says NoHistory", Fix: "there is nothing to look at; see " + p.call("list")}
+		return term.Problem{What: plain(err), Fix: "leave out --no-history, and NoHistory in the program's Config"}
 	case errors.Is(err, term.ErrNoInput):
 		return term.Problem{What: plain(err), Fix: "answer on a terminal, or say --yes"}
 	}
