@@ -38,8 +38,9 @@ func TestMain(m *testing.M) {
 	os.Exit(1)
 }
 
-// goneWithin is what Rikki promises for everything that a stopped program has started.
-const goneWithin = 2 * time.Second
+// goneWithin tells a program that was ended from one that ends by itself, after 300 s. What Rikki promises for everything that a
+// stopped program has started is 2 s, which a test on a busy machine can't hold it to.
+const goneWithin = 20 * time.Second
 
 // printed is what a program has printed so far.
 type printed struct {
