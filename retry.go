@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki/conn"
+	"github.com/rikki-go/rikki/internal/store"
 )
 
 // RetryPolicy says whether and how a script is tried again after a transient
@@ -62,18 +62,8 @@ func IsTransient(err error) bool {
 		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
 	}
-	return errors.Is(err, conn.ErrUnreachable) || mongo.IsNetworkError(err) || isPoolCleared(err) || isRoleChange(err) ||
+	return errors.Is(err, conn.ErrUnreachable) || mongo.IsNetworkError(err) || isPoolCleared(err) || store.IsRoleChange(err) ||
 		hasLabel(err, labelTransient) || hasLabel(err, "RetryableWriteError") || hasLabel(err, "NetworkError")
-}
-
-// roleChanges are the codes of a server that leads no more, or not yet, or shuts down.
-var roleChanges = []int{91, 189, 10058, 10107, 11600, 11602, 13435, 13436} //nolint:gochecknoglobals // a constant
-
-// isRoleChange finds what a server answers that can't serve a command for now. It labels only those commands that the driver tries again
-// by itself, and an update of many documents is none.
-func isRoleChange(err error) bool {
-	command, ok := errors.AsType[mongo.CommandError](err)
-	return ok && slices.Contains(roleChanges, int(command.Code))
 }
 
 // isPoolCleared finds what the driver returns to those who wait for a connection when another one of its pool has broken. Unlike to

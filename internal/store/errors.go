@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -110,4 +111,14 @@ func noAccess(err error) bool {
 	// Atlas answers with a code of its own for many things; only its text tells.
 	return se.HasErrorCode(codeUnauthorized) ||
 		se.HasErrorCode(codeAtlas) && strings.Contains(err.Error(), "not allowed to do action")
+}
+
+// roleChanges are the codes of a server that leads no more, or not yet, or shuts down.
+var roleChanges = []int{91, 189, 10058, 10107, 11600, 11602, 13435, 13436} //nolint:gochecknoglobals // a constant
+
+// IsRoleChange finds what a server answers that can't serve a command for now. It labels only those commands that the driver tries again
+// by itself, and an update of many documents is none, nor is the build of an index.
+func IsRoleChange(err error) bool {
+	command, ok := errors.AsType[mongo.CommandError](err)
+	return ok && slices.Contains(roleChanges, int(command.Code))
 }

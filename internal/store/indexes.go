@@ -122,11 +122,20 @@ func (s *Store) createIndexes(ctx context.Context, group []Index) error {
 }
 
 // createMany makes indexes as soon as a majority of the voting members has them. The server's own default waits for all of them, so that
-// one that is down would keep every process from starting.
+// one that is down would keep every process from starting. A fail-over ends the command though not the build, and the driver doesn't send
+// such a command again; whoever does waits for the build.
 func createMany(ctx context.Context, coll *mongo.Collection, models []mongo.IndexModel) error {
-	_, err := coll.Indexes().CreateMany(ctx, models, options.CreateIndexes().SetCommitQuorumMajority())
-	if isCode(err, codeBadValue) { // a standalone server knows no quorum
-		_, err = coll.Indexes().CreateMany(ctx, models)
+	const tries = 5
+	opts := options.CreateIndexes().SetCommitQuorumMajority()
+	var err error
+	for range tries {
+		_, err = coll.Indexes().CreateMany(ctx, models, opts)
+		if isCode(err, codeBadValue) { // a standalone server knows no quorum
+			_, err = coll.Indexes().CreateMany(ctx, models)
+		}
+		if !IsRoleChange(err) && !mongo.IsNetworkError(err) || ctx.Err() != nil {
+			break
+		}
 	}
 	return err
 }
