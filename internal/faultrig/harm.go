@@ -130,7 +130,7 @@ func (s *Set) heal(ctx context.Context) error {
 func (s *Set) clear(ctx context.Context, i int) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	for _, name := range []string{failCommand, stopProducer, stopApply} {
+	for _, name := range []string{failCommand, stopProducer, stopApply, holdIndex} {
 		if err := s.nodes[i].run(ctx, bson.D{{Key: "configureFailPoint", Value: name}, {Key: "mode", Value: "off"}}, nil); err != nil {
 			return err
 		}

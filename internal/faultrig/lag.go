@@ -18,6 +18,22 @@ const (
 	stopApply    = "rsSyncApplyStop"  // it fetches, and applies nothing
 )
 
+// holdIndex is a fail point in the middle of the build of an index, on a collection that has documents.
+const holdIndex = "hangAfterStartingIndexBuild"
+
+// HoldIndexBuilds keeps a member from finishing indexes, until the fail point is turned off. Wait for it to be reached once a build has
+// been asked for.
+func (s *Set) HoldIndexBuilds(t testing.TB, i int) *FailPoint {
+	t.Helper()
+	p, err := set(t.Context(), s.nodes[i].admin, bson.D{{Key: "configureFailPoint", Value: holdIndex}, {Key: "mode", Value: "alwaysOn"}})
+	if err != nil {
+		t.Fatalf("%s on member %d: %v", holdIndex, i, err)
+	}
+	p.off = p.once(t)
+	t.Cleanup(p.off)
+	return p
+}
+
 // HoldBack keeps a secondary from fetching what the primary writes, and returns a way to let it go on. At the test's end it
 // goes on by itself. What the primary is told to write from now on this member never sees, not even in a buffer.
 func (s *Set) HoldBack(t testing.TB, i int) (release func()) {

@@ -44,7 +44,7 @@ type Proxy struct {
 	closed  bool
 
 	accepted, broken atomic.Int64
-	answered         atomic.Int64
+	answered, harmed atomic.Int64
 }
 
 // link is one client's connection with the one to the server.
@@ -110,12 +110,13 @@ func (p *Proxy) Cut() int {
 	return len(links)
 }
 
-// Counts are what a proxy did since it began: connections taken, connections that it broke, bytes of answers passed on.
-type Counts struct{ Accepted, Broken, Answered int64 }
+// Counts are what a proxy did since it began: connections taken, connections that it broke, bytes of answers passed on, and pieces of what
+// was sent that it cut off, held up or kept.
+type Counts struct{ Accepted, Broken, Answered, Harmed int64 }
 
 // Counts tells whether the fault has happened to anybody.
 func (p *Proxy) Counts() Counts {
-	return Counts{p.accepted.Load(), p.broken.Load(), p.answered.Load()}
+	return Counts{p.accepted.Load(), p.broken.Load(), p.answered.Load(), p.harmed.Load()}
 }
 
 func (p *Proxy) now() (Toxics, <-chan struct{}) {
@@ -192,6 +193,7 @@ func (p *Proxy) pass(l *link, data []byte, to *net.TCPConn, answers bool) bool {
 	for len(data) > 0 {
 		toxics, changed := p.now()
 		if toxics.BlackHole {
+			p.harmed.Add(1)
 			select {
 			case <-changed:
 				continue
@@ -206,12 +208,17 @@ func (p *Proxy) pass(l *link, data []byte, to *net.TCPConn, answers bool) bool {
 		if toxics.Bandwidth > 0 {
 			piece = piece[:min(max(1, toxics.Bandwidth/20), len(piece))]
 		}
-		if wait := toxics.delay(len(piece)); wait > 0 && !p.sleep(wait) {
+		wait := toxics.delay(len(piece))
+		if wait > 0 || len(piece) < len(data) {
+			p.harmed.Add(1)
+		}
+		if wait > 0 && !p.sleep(wait) {
 			return false
 		}
 		if answers && toxics.LimitAnswers > 0 {
 			if left := l.left.Load(); int64(len(piece)) >= left {
 				_, _ = to.Write(piece[:max(0, left)])
+				p.harmed.Add(1)
 				p.breakLink(l)
 				return false
 			}

@@ -71,6 +71,9 @@ func TestProxy(t *testing.T) {
 		if err := read(t.Context()); err != nil {
 			t.Error(err)
 		}
+		if n := routes.Counts().Harmed; n < 1000 { // the document has as many bytes
+			t.Errorf("%d pieces", n)
+		}
 	})
 
 	t.Run("IsABlackHoleUntilItHeals", func(t *testing.T) {

@@ -57,6 +57,7 @@ func (r *Routes) Counts() (sum Counts) {
 		sum.Accepted += c.Accepted
 		sum.Broken += c.Broken
 		sum.Answered += c.Answered
+		sum.Harmed += c.Harmed
 	}
 	return sum
 }

@@ -25,13 +25,14 @@ func TestBackfillOutlivesAFullDisk(t *testing.T) {
 			dir := faultrig.SmallDisk(t, 330)
 			set := faultrig.SetOf(t, append([]faultrig.Host{{Dir: dir}}, make([]faultrig.Host, hosts-1)...), "--syncdelay", "1")
 			set.StepUp(t, 0)
-			s := onSet(t, set)
+			s := onSet(t, set).shortLease()
 			const docs = 2000
 			coll := s.seed(t, "docs", docs)
-			before := hash(t, coll)
+			before, naive := hash(t, coll), newLoop(t, s)
 			s.start(t)
 			id := s.enqueue(t, "marks", marks("docs", 20, map[string]any{"rate": 150, "lag": "-1s"}))
 			s.underWay(t, coll, 50)
+			naive.start(t)
 			free := faultrig.FillDisk(t, dir)
 			fill(t, s.db.Collection("filler"), set)
 			if said := strings.Join(set.Log(0), "\n"); !strings.Contains(said, "No space left on device") {
@@ -47,6 +48,7 @@ func TestBackfillOutlivesAFullDisk(t *testing.T) {
 			}
 			free()
 			set.Heal(t)
+			naive.foundOut(t)
 			s.await(t, id, 2*time.Minute, rikki.Succeeded)
 			s.audit(t, coll, id, docs)
 			s.undo(t, coll, id, before)
@@ -74,7 +76,6 @@ func TestBackfillFitsIntoASmallCache(t *testing.T) {
 	}
 	set := faultrig.Node(t) // its cache has 256 MiB
 	s := onSet(t, set)
-	s.TTL = 15 * time.Second // such a chunk keeps everybody waiting
 	const docs = 300
 	coll := s.db.Collection("docs")
 	payload := strings.Repeat("x", 1<<20)

@@ -3,7 +3,9 @@
 package faults_test
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +101,7 @@ func TestAJournalOfWholeDocumentsIsFoundOut(t *testing.T) {
 	}
 }
 
-// Case 39: indexes are built on the collection that a backfill walks, and on the history that it begins, while the set fails over. Each is
+// Case 39: indexes are built on the collection that a backfill walks, and on a history that has lost its own, while the set fails over. Each is
 // there once, and the run goes on.
 func TestBackfillWhileIndexesAreBuiltAndTheSetFailsOver(t *testing.T) {
 	t.Parallel()
@@ -109,36 +111,62 @@ func TestBackfillWhileIndexesAreBuiltAndTheSetFailsOver(t *testing.T) {
 		const docs = 2000
 		coll := s.seed(t, "docs", docs)
 		before := hash(t, coll)
-		s.start(t)
+		if _, err := s.app.Run(t.Context(), "once", &rikki.RunOptions{Params: &Once{Coll: "did"}}); err != nil { // so that the history has documents
+			t.Fatal(err)
+		}
+		all := indexes(t, s.runs())
+		if err := s.runs().Indexes().DropAll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if maps.Equal(indexes(t, s.runs()), all) {
+			t.Error("the history has lost no index: the test can't tell")
+		}
+
+		held := set.HoldIndexBuilds(t, set.Primary(t))
+		p := faultrig.Start(t, "serve", s.place)
+		s.alive = append(s.alive, p)
+		held.Await(t, 1)
+		set.StepDown(t) // while the history's indexes are built
+		held.Off()
+		p.Await(t, "ready")
 		id := s.enqueue(t, "marks", marks("docs", 20, map[string]any{"rate": 300, "lag": "-1s"}))
-		from, to := set.StepDown(t) // while the history's indexes are built
 		s.underWay(t, coll, 20)
-		built := make(chan int, 1)
-		go func() { // as a deployment would: again until it is there
-			model := mongo.IndexModel{Keys: bson.D{{Key: "n", Value: 1}, {Key: "seen", Value: 1}}}
-			for tries := 1; ; tries++ {
-				if _, err := coll.Indexes().CreateOne(t.Context(), model); err == nil || t.Context().Err() != nil {
-					built <- tries
-					return
-				}
-			}
-		}()
+
+		held = set.HoldIndexBuilds(t, set.Primary(t))
+		built := make(chan []error, 1)
+		go func() { built <- build(t.Context(), coll) }()
+		held.Await(t, 1)
 		set.StepDown(t)
-		tries := <-built
+		held.Off()
+		refused := <-built
+		if len(refused) == 0 { // the negative control: who asks once has failed
+			t.Error("the first to ask for an index was told that it is there: the fault did not happen")
+		}
 		s.await(t, id, 2*time.Minute, rikki.Succeeded)
 		s.audit(t, coll, id, docs)
-		names := indexes(t, coll)
-		if names["n_1_seen_1"] != 1 || len(names) != 2 {
+		if names := indexes(t, coll); names["n_1_seen_1"] != 1 || len(names) != 2 {
 			t.Errorf("the collection has the indexes %v", names)
 		}
-		for _, name := range []string{"runs", "partitions", "journal"} {
-			if have := indexes(t, s.client.Database(s.history()).Collection(name)); have["_id_"] != 1 {
-				t.Errorf("%s has the indexes %v", name, have)
-			}
+		if names := indexes(t, s.runs()); !maps.Equal(names, all) {
+			t.Errorf("the history has the indexes %v, and had %v", names, all)
 		}
 		s.undo(t, coll, id, before)
-		t.Logf("from member %d to %d and on, the index took %d tries", from, to, tries)
+		leave(t, s)
+		t.Logf("the index was refused %d times: %v", len(refused), refused)
 	}
+}
+
+// build asks for an index as a deployment would: again until it is there. It returns the answers before.
+func build(ctx context.Context, coll *mongo.Collection) (refused []error) {
+	model := mongo.IndexModel{Keys: bson.D{{Key: "n", Value: 1}, {Key: "seen", Value: 1}}}
+	for ctx.Err() == nil {
+		_, err := coll.Indexes().CreateOne(ctx, model)
+		if err == nil {
+			break
+		}
+		refused = append(refused, err)
+	}
+	return refused
 }
 
 // indexes counts a collection's indexes by name.

@@ -54,7 +54,7 @@ var failures = []struct {
 	{"WritesCut", faultrig.Fault{Commands: []string{"update", "insert"}, Times: 6, Close: true}, 6},
 	{"AnythingCutNowAndThen", faultrig.Fault{Commands: commands, Probability: 0.1, Close: true}, 1},
 	{"CommitsUnknownNowAndThen", faultrig.Fault{Commands: []string{"commitTransaction"}, Probability: 0.3, WriteConcern: 100}, 1},
-	{"AbortsCut", faultrig.Fault{Commands: []string{"abortTransaction"}, Times: 2, Close: true}, 0},
+	{"WritesAndAbortsCut", faultrig.Fault{Commands: []string{"update", "abortTransaction"}, Times: 6, Close: true}, 6},
 }
 
 func TestBackfillSurvivesWhatServersAnswer(t *testing.T) {

@@ -58,7 +58,7 @@ func dieBackfilling(t *testing.T, points []string) (slowest time.Duration) {
 	}
 	var all []*dying
 	for _, at := range points {
-		v := &dying{victim: &victim{scene: onShared(t), point: at}}
+		v := &dying{victim: &victim{scene: onShared(t).shortLease(), point: at}}
 		v.coll = v.seed(t, "docs", docs)
 		v.before = hash(t, v.coll)
 		v.changes, v.progress = faultrig.Record(t, v.db), faultrig.Record(t, v.client.Database(v.history()))
@@ -86,9 +86,7 @@ func dieBackfilling(t *testing.T, points []string) (slowest time.Duration) {
 	}
 	for _, v := range all {
 		record := v.await(t, v.run, 2*time.Minute, rikki.Succeeded)
-		if record.Attempt != 2 {
-			t.Errorf("%s: attempt %d", v.point, record.Attempt)
-		}
+		tookOver(t, record, 1)
 		v.audit(t, v.coll, v.run, docs)
 		if err := faultrig.CheckFenced(v.changes.Changes(t), tokens); err != nil {
 			t.Errorf("%s: %v", v.point, err)
@@ -132,7 +130,7 @@ func TestFrozenBackfillChangesNothingAnyMore(t *testing.T) {
 		var all []*victim
 		var changes []*faultrig.History
 		for _, at := range []string{"chunk.claimed", "chunk.read", "chunk.fenced", "chunk.changed", "chunk.before-commit", "chunk.after-commit", "run.before-end"} {
-			v := &victim{scene: onShared(t), point: at}
+			v := &victim{scene: onShared(t).shortLease(), point: at}
 			v.coll = v.seed(t, "docs", docs)
 			changes = append(changes, faultrig.Record(t, v.db))
 			hit := few[at]
@@ -151,9 +149,7 @@ func TestFrozenBackfillChangesNothingAnyMore(t *testing.T) {
 		}
 		for i, v := range all {
 			record := v.await(t, v.run, 2*time.Minute, rikki.Succeeded)
-			if record.Attempt != 2 {
-				t.Fatalf("%s: attempt %d: nobody took the run over", v.point, record.Attempt)
-			}
+			tookOver(t, record, 1)
 			before := hash(t, v.coll)
 			v.process.Thaw()
 			var seen outcome
@@ -174,6 +170,12 @@ func TestFrozenBackfillChangesNothingAnyMore(t *testing.T) {
 			if after, err := v.app.Record(t.Context(), v.run); err != nil || after.State != record.State || !after.EndedAt.Equal(record.EndedAt) {
 				t.Errorf("%s: the stale process has changed the record: %+v, %v", v.point, after, err)
 			}
+			if t.Failed() {
+				t.Fatalf("at %s", v.point)
+			}
+		}
+		for _, v := range all {
+			leave(t, v.scene)
 		}
 	}
 }
@@ -181,7 +183,7 @@ func TestFrozenBackfillChangesNothingAnyMore(t *testing.T) {
 // Two processes fight for the same runs: each in turn is stopped for longer than its lease, at any moment, and woken.
 func TestTwoProcessesFightForABackfill(t *testing.T) {
 	t.Parallel()
-	s := onShared(t)
+	s := onShared(t).shortLease()
 	docs := rounds(t, 400)
 	coll := s.seed(t, "docs", docs)
 	before, changes := hash(t, coll), faultrig.Record(t, s.db)
@@ -240,7 +242,7 @@ func TestTwoProcessesFightForABackfill(t *testing.T) {
 func TestBackfillThatGetsOnOutlivesAnyNumberOfOwners(t *testing.T) {
 	t.Parallel()
 	const docs, deaths = 200, 7
-	s := onShared(t)
+	s := onShared(t).shortLease()
 	coll := s.seed(t, "docs", docs)
 	before := hash(t, coll)
 	id := s.enqueue(t, "marks", marks("docs", 5, map[string]any{"workers": 1}))
@@ -251,9 +253,7 @@ func TestBackfillThatGetsOnOutlivesAnyNumberOfOwners(t *testing.T) {
 		}
 	}
 	s.start(t)
-	if record := s.await(t, id, time.Minute, rikki.Succeeded); record.Attempt != deaths+1 {
-		t.Errorf("attempt %d", record.Attempt)
-	}
+	tookOver(t, s.await(t, id, time.Minute, rikki.Succeeded), deaths)
 	s.audit(t, coll, id, docs)
 	s.undo(t, coll, id, before)
 }
@@ -263,7 +263,7 @@ func TestKilledUndoRestoresEveryByte(t *testing.T) {
 	t.Parallel()
 	const docs = 200
 	for range rounds(t, 2) {
-		s := onShared(t)
+		s := onShared(t).shortLease()
 		coll := s.seed(t, "docs", docs)
 		before := hash(t, coll)
 		first := s.start(t)
@@ -276,19 +276,18 @@ func TestKilledUndoRestoresEveryByte(t *testing.T) {
 			t.Fatalf("the undo was not killed:\n%s", victim.Output())
 		}
 		s.start(t)
-		if record := s.await(t, undo, time.Minute, rikki.Succeeded); record.Attempt != 2 {
-			t.Errorf("attempt %d", record.Attempt)
-		}
+		tookOver(t, s.await(t, undo, time.Minute, rikki.Succeeded), 1)
 		if hash(t, coll) != before {
-			t.Error("the undo has not restored every byte (I8)")
+			t.Fatal("the undo has not restored every byte (I8)")
 		}
+		leave(t, s)
 	}
 }
 
 // Negative control: a backfill that keeps a checkpoint beside its writes, in two steps, does a document twice.
 func TestACheckpointBesideTheWritesIsFoundOut(t *testing.T) {
 	t.Parallel()
-	s := onShared(t)
+	s := onShared(t).shortLease()
 	coll := s.seed(t, "docs", 10)
 	victim := s.start(t, faultrig.At(faultrig.Crash{Point: "checkpoint.before", Hit: 4, Then: faultrig.Suicide}))
 	id := s.enqueue(t, "steps", &Steps{Coll: "docs", Docs: 10})

@@ -4,12 +4,14 @@ package faults_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/internal/faultrig"
@@ -20,13 +22,14 @@ import (
 func TestBackfillGoesOnWhateverBecomesOfThePrimary(t *testing.T) {
 	t.Parallel()
 	set := faultrig.Borrow(t)
-	s := onSet(t, set)
+	s := onSet(t, set).shortLease()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	const docs = 6000
 	coll := s.seed(t, "docs", docs)
-	before, changes := hash(t, coll), faultrig.Record(t, s.db)
+	before, naive := hash(t, coll), newLoop(t, s)
+	changes := faultrig.Record(t, s.db)
 	fleet := []*faultrig.Process{s.start(t), s.start(t)}
 	id := s.enqueue(t, "marks", marks("docs", 50, map[string]any{"rate": 250 / rounds(t, 1), "lag": "-1s"})) // or it waits for the member that is down
 	moving := func() int64 {
@@ -38,6 +41,7 @@ func TestBackfillGoesOnWhateverBecomesOfThePrimary(t *testing.T) {
 	}
 	// An index build that has begun waits for all voting members, so the history's are built before one is taken away.
 	faultrig.Eventually(t, time.Minute, "some work", func(context.Context) (bool, error) { return moving() > 0, nil })
+	naive.start(t)
 	faults := []string{"kill", "step down", "freeze"}
 	rng.Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	var slowest time.Duration
@@ -71,6 +75,7 @@ func TestBackfillGoesOnWhateverBecomesOfThePrimary(t *testing.T) {
 		}
 		set.Heal(t)
 	}
+	naive.foundOut(t)
 	if happened < len(faults) {
 		t.Errorf("only %d faults happened before the end", happened)
 	}
@@ -93,17 +98,17 @@ func TestBackfillWaitsForASecondary(t *testing.T) {
 	set := faultrig.Borrow(t)
 	s := onSet(t, set)
 	const docs = 4000
-	coll := s.seed(t, "docs", docs)
+	coll, naive := s.seed(t, "docs", docs), newLoop(t, s)
 	s.start(t)
 	id := s.enqueue(t, "marks", marks("docs", 20, map[string]any{"rate": 400, "max-lag": "2s"}))
-	count := func(ctx context.Context) int64 {
+	count := func(ctx context.Context, coll *mongo.Collection) int64 {
 		n, err := coll.CountDocuments(ctx, bson.D{{Key: "n", Value: 1}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return n
 	}
-	faultrig.Eventually(t, time.Minute, "some work", func(ctx context.Context) (bool, error) { return count(ctx) > 100, nil })
+	faultrig.Eventually(t, time.Minute, "some work", func(ctx context.Context) (bool, error) { return count(ctx, coll) > 100, nil })
 	laggard := set.Secondaries(t)[0]
 	release := set.Lag(t, laggard)
 	var record rikki.Record
@@ -117,15 +122,24 @@ func TestBackfillWaitsForASecondary(t *testing.T) {
 		t.Errorf("the lag is %s, %v: the fault did not happen", lag, err)
 	}
 	reason := record.Progress.Message
-	settled := time.Now().Add(time.Second) // what was under way ends
-	faultrig.Last(t, time.Until(settled))
-	held := count(t.Context())
-	faultrig.Last(t, 3*time.Second) // nothing happens, which no event tells
-	if now := count(t.Context()); now != held || held == docs {
-		t.Errorf("%d documents were done while the run waited (%s)", now-held, reason)
+	naive.start(t) // the negative control
+	var held int64
+	faultrig.Eventually(t, time.Minute, "what was under way to end", func(ctx context.Context) (bool, error) {
+		before, loops := count(ctx, coll), count(ctx, naive.coll)
+		faultrig.Last(t, 3*time.Second) // nothing happens, which no event tells
+		if held = count(ctx, coll); count(ctx, naive.coll) == loops {
+			t.Error("a loop has written nothing either: the test can't tell")
+		}
+		return held == before, nil
+	})
+	if err := naive.stop(); !errors.Is(err, context.Canceled) {
+		t.Error("a loop ended with:", err)
+	}
+	if record, err = s.app.Record(t.Context(), id); err != nil || held == docs || !strings.HasPrefix(record.Progress.Message, "waiting: replication lag") {
+		t.Errorf("%d of %d documents are done, it says %+v, %v", held, docs, record.Progress, err)
 	}
 	release()
-	faultrig.Eventually(t, 20*time.Second, "the run to go on", func(ctx context.Context) (bool, error) { return count(ctx) > held, nil })
+	faultrig.Eventually(t, time.Minute, "the run to go on", func(ctx context.Context) (bool, error) { return count(ctx, coll) > held, nil })
 	s.await(t, id, time.Minute, rikki.Succeeded)
 	s.audit(t, coll, id, docs)
 	t.Logf("held at %d of %d documents: %s", held, docs, reason)

@@ -16,6 +16,9 @@ import (
 	"github.com/rikki-go/rikki/internal/faultrig"
 )
 
+// slack is what an end may take longer on a machine with much else to do. One that waits for a server waits for 30 s or more.
+const slack = 10 * time.Second
+
 // scriptGrace is the time that a script has from when it is cancelled: the default.
 const scriptGrace = 10 * time.Second
 
@@ -45,7 +48,7 @@ func TestTerminatedWithoutAMajorityEndsInItsGrace(t *testing.T) {
 			}
 			set := faultrig.Borrow(t)
 			s := onSet(t, set)
-			s.Grace, s.TTL = time.Second, 15*time.Second // or the lease would end the run first
+			s.Grace = time.Second
 			const docs = 1500
 			coll := s.seed(t, "docs", docs)
 			before := hash(t, coll)
@@ -60,7 +63,7 @@ func TestTerminatedWithoutAMajorityEndsInItsGrace(t *testing.T) {
 			asked := time.Now()
 			code := p.Wait(t, time.Minute)
 			took := time.Since(asked)
-			if limit := s.Grace + scriptGrace + 2*time.Second; code != 0 || took > limit {
+			if limit := s.Grace + scriptGrace + slack; code != 0 || took > limit {
 				t.Errorf("the process ended with code %d after %s, and has %s:\n%s", code, took, limit, p.Output())
 			}
 			var seen outcome

@@ -22,7 +22,7 @@ import (
 
 // busy is what a takeover may take longer on a machine with much else to do. How long it takes is logged, and in docs/reliability.md: a
 // takeover that waits for anything but the lease waits for the 60 s of a transaction, or for good.
-const busy = 15 * time.Second
+const busy = 30 * time.Second
 
 var upsert = options.UpdateOne().SetUpsert(true)
 
@@ -44,6 +44,27 @@ func onSet(t *testing.T, set *faultrig.Set) *scene {
 	s.set = set
 	return s
 }
+
+// shortLease has the leases of the scene's processes run out soon.
+func (s *scene) shortLease() *scene {
+	s.TTL = ttl
+	return s
+}
+
+// tookOver looks that a run has changed hands so often. A server or a process that gets no time to renew a lease loses one that nobody was
+// killed for; so it may be more, and is told.
+func tookOver(t testing.TB, record rikki.Record, times int) {
+	t.Helper()
+	switch extra := record.Attempt - 1 - times; {
+	case extra < 0 || extra > mostExtra:
+		t.Errorf("run %s took %d attempts, and %d are right", record.ID, record.Attempt, times+1)
+	case extra > 0:
+		t.Logf("run %s changed hands %d times more than it had to: the machine is slow", record.ID, extra)
+	}
+}
+
+// mostExtra is how many leases a run may lose for want of time.
+const mostExtra = 4
 
 // onShared plays on the one-node server of all tests.
 func onShared(t *testing.T) *scene {
@@ -144,7 +165,7 @@ func (s *scene) nothingLeft(ctx context.Context, t *testing.T) {
 }
 
 // i7Limit is how long servers may take to notice that a client is gone.
-const i7Limit = 10 * time.Second
+const i7Limit = 30 * time.Second
 
 func (s *scene) enqueue(t testing.TB, script string, params any) string {
 	t.Helper()

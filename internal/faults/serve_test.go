@@ -54,7 +54,7 @@ func dieEverywhere(t *testing.T) (slowest time.Duration) {
 	const docs = 6
 	victims := make([]*victim, len(runnerPoints))
 	for i, at := range runnerPoints {
-		v := &victim{scene: onShared(t), point: at}
+		v := &victim{scene: onShared(t).shortLease(), point: at}
 		v.coll = v.seed(t, "docs", docs)
 		crash := faultrig.Crash{Point: at, Hit: 1, Then: faultrig.Suicide}
 		if strings.HasPrefix(at, "script.") || strings.HasPrefix(at, "checkpoint.") {
@@ -76,7 +76,7 @@ func dieEverywhere(t *testing.T) (slowest time.Duration) {
 		if v.point != "record.ended" { // its end had been written
 			faultrig.Eventually(t, time.Minute, "the second attempt of the run that died at "+v.point, func(ctx context.Context) (bool, error) {
 				record, err := v.app.Record(ctx, v.run)
-				return record.Attempt == 2, err
+				return record.Attempt >= 2, err
 			})
 			slowest = max(slowest, time.Since(v.died))
 		}
@@ -87,6 +87,12 @@ func dieEverywhere(t *testing.T) (slowest time.Duration) {
 			t.Errorf("%s: %v", v.point, err)
 		}
 		faultrig.NoDeadLeases(t, v.runs(), 0)
+		if t.Failed() {
+			t.Fatalf("at %s", v.point)
+		}
+	}
+	for _, v := range victims {
+		leave(t, v.scene) // or all of them were there until the last round
 	}
 	return slowest
 }
@@ -94,7 +100,7 @@ func dieEverywhere(t *testing.T) (slowest time.Duration) {
 // Negative control of the test above.
 func TestAScriptThatForgetsItsCheckpointIsFoundOut(t *testing.T) {
 	t.Parallel()
-	s := onShared(t)
+	s := onShared(t).shortLease()
 	coll := s.seed(t, "docs", 6)
 	victim := s.start(t, faultrig.At(faultrig.Crash{Point: "checkpoint.stored", Hit: 3, Then: faultrig.Suicide}))
 	id := s.enqueue(t, "steps", &Steps{Coll: "docs", Docs: 6, Forgetful: true})
@@ -117,6 +123,7 @@ func TestTerminatedProcessGivesItsRunsBack(t *testing.T) {
 	t.Run("AtOnceWhenTheScriptKeepsCheckpoints", func(t *testing.T) {
 		t.Parallel()
 		s := onShared(t)
+		s.Grace = time.Minute // which it need not wait for
 		coll := s.seed(t, "docs", 40)
 		first := s.start(t, faultrig.At(faultrig.Crash{Point: "script.written", Hit: 3, Then: faultrig.Suspend}))
 		id := s.enqueue(t, "steps", &Steps{Coll: "docs", Docs: 40, Pause: 10 * time.Millisecond})
@@ -125,14 +132,12 @@ func TestTerminatedProcessGivesItsRunsBack(t *testing.T) {
 		first.Terminate()
 		first.Thaw()
 		begun := time.Now()
-		if code := first.Wait(t, s.Grace+2*time.Second); code != 0 {
-			t.Errorf("exit code %d", code)
-		}
+		code := first.Wait(t, s.Grace)
 		took := time.Since(begun)
-		if took > 2*time.Second {
-			t.Errorf("it took %s to end", took)
+		if code != 0 || took > s.Grace/2 {
+			t.Errorf("it took %s to end, with exit code %d", took, code)
 		}
-		if record := s.await(t, id, 5*time.Second, rikki.Interrupted); record.Error.Kind != "interrupted" {
+		if record := s.await(t, id, time.Minute, rikki.Interrupted); record.Error.Kind != "interrupted" {
 			t.Errorf("recorded as %+v", record.Error)
 		}
 		faultrig.NoDeadLeases(t, s.runs(), 0)
@@ -148,7 +153,7 @@ func TestTerminatedProcessGivesItsRunsBack(t *testing.T) {
 
 	t.Run("AfterItsLeaseWhenASecondSignalKillsIt", func(t *testing.T) {
 		t.Parallel()
-		s := onShared(t)
+		s := onShared(t).shortLease()
 		s.Grace = time.Minute
 		coll := s.seed(t, "docs", 10)
 		first := s.start(t, faultrig.At(faultrig.Crash{Point: "script.written", Hit: 3}))
@@ -179,41 +184,51 @@ func TestFrozenOwnerFindsItsRunLost(t *testing.T) {
 	for _, at := range []string{"script.before-write", "checkpoint.before", "lease.before-renewal", "lease.renewed", "record.before-end"} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
-			s := onShared(t)
-			coll := s.seed(t, "docs", 12)
-			history := faultrig.Record(t, s.db)
-			stale := s.start(t, faultrig.At(faultrig.Crash{Point: at, Then: faultrig.Suspend}))
-			id := s.enqueue(t, "steps", &Steps{Coll: "docs", Docs: 12, Pause: ttl / 10, Fenced: true})
-			stale.AwaitPoint(t)
-			stale.AwaitFrozen(t)
-			s.start(t)
-			record := s.await(t, id, time.Minute, rikki.Succeeded)
-			if record.Attempt != 2 {
-				t.Fatalf("attempt %d: nobody took the run over", record.Attempt)
-			}
-			stale.Thaw()
-			var seen outcome
-			if err := json.Unmarshal(stale.Await(t, "ended").Value, &seen); err != nil {
-				t.Fatal(err)
-			}
-			// Whichever wakes up first notices: the lease's keeper, or the script that looks for later attempts. When all is done but the
-			// recording, the time for that may be over.
-			noticed := seen.Kind == "lease" || seen.Kind == "error" || seen.Kind == "" && at == "record.before-end"
-			if seen.Run != id || seen.Recorded || !noticed {
-				t.Errorf("the stale process says %+v", seen)
-			}
-			after, err := s.app.Record(t.Context(), id)
-			if err != nil || after.State != record.State || after.Attempt != record.Attempt || !after.EndedAt.Equal(record.EndedAt) {
-				t.Errorf("the stale process changed the record: %+v, before %+v, %v", after, record, err)
-			}
-			if err := faultrig.CheckFenced(history.Changes(t), tokens); err != nil {
-				t.Error(err)
-			}
-			if err := checkSteps(t.Context(), coll, 12); err != nil {
-				t.Error(err)
+			for range rounds(t, 1) {
+				freezeOwner(t, at)
 			}
 		})
 	}
+}
+
+func freezeOwner(t *testing.T, at string) {
+	t.Helper()
+	s := onShared(t).shortLease()
+	coll := s.seed(t, "docs", 12)
+	history := faultrig.Record(t, s.db)
+	crash := faultrig.Crash{Point: at, Hit: 1, Then: faultrig.Suspend}
+	if strings.HasPrefix(at, "script.") || strings.HasPrefix(at, "checkpoint.") {
+		crash.Hit += rand.IntN(10)
+	}
+	stale := s.start(t, faultrig.At(crash))
+	id := s.enqueue(t, "steps", &Steps{Coll: "docs", Docs: 12, Pause: ttl / 10, Fenced: true})
+	stale.AwaitPoint(t)
+	stale.AwaitFrozen(t)
+	s.start(t)
+	record := s.await(t, id, time.Minute, rikki.Succeeded)
+	tookOver(t, record, 1)
+	stale.Thaw()
+	var seen outcome
+	if err := json.Unmarshal(stale.Await(t, "ended").Value, &seen); err != nil {
+		t.Fatal(err)
+	}
+	// Whichever wakes up first notices: the lease's keeper, or the script that looks for later attempts. When all is done but the
+	// recording, the time for that may be over.
+	noticed := seen.Kind == "lease" || seen.Kind == "error" || seen.Kind == "" && at == "record.before-end"
+	if seen.Run != id || seen.Recorded || !noticed {
+		t.Errorf("the stale process says %+v", seen)
+	}
+	after, err := s.app.Record(t.Context(), id)
+	if err != nil || after.State != record.State || after.Attempt != record.Attempt || !after.EndedAt.Equal(record.EndedAt) {
+		t.Errorf("the stale process changed the record: %+v, before %+v, %v", after, record, err)
+	}
+	if err := faultrig.CheckFenced(history.Changes(t), tokens); err != nil {
+		t.Error(err)
+	}
+	if err := checkSteps(t.Context(), coll, 12); err != nil {
+		t.Error(err)
+	}
+	leave(t, s)
 }
 
 func tokens(c faultrig.Change) (string, int64, bool) {
@@ -224,7 +239,7 @@ func tokens(c faultrig.Change) (string, int64, bool) {
 // Negative control: a script that neither fences its writes nor heeds its context writes behind its successor.
 func TestAFrozenOwnerWithoutFenceIsFoundOut(t *testing.T) {
 	t.Parallel()
-	s := onShared(t)
+	s := onShared(t).shortLease()
 	s.seed(t, "docs", 12)
 	history := faultrig.Record(t, s.db)
 	stale := s.start(t, faultrig.At(faultrig.Crash{Point: "script.before-write", Hit: 2, Then: faultrig.Suspend}))

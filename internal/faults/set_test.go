@@ -24,7 +24,7 @@ import (
 func TestThirtySecondsWithoutAPrimary(t *testing.T) {
 	t.Parallel()
 	set := faultrig.Borrow(t)
-	s := onSet(t, set)
+	s := onSet(t, set).shortLease()
 	const docs = 30
 	colls := map[string]*mongo.Collection{}
 	add := func(ctx context.Context, name string) error {
@@ -53,18 +53,23 @@ func TestThirtySecondsWithoutAPrimary(t *testing.T) {
 	}
 	set.NoPrimary(t)
 	began := time.Now()
+	naive := make(chan time.Duration, 1)
+	go func() { naive <- insertByDefault(t, set.URI(), s.Database) }() // the negative control
 	refused := 0
 	for i := 8; i < 12; i++ { // what isn't acknowledged may be there or not, and is done once or not at all
 		called := time.Now()
 		if err := add(t.Context(), "docs_"+strconv.Itoa(i)); err != nil {
 			refused++
 		}
-		if took := time.Since(called); took > 15*time.Second {
+		if took := time.Since(called); took > refusal {
 			t.Errorf("queueing without a primary took %s to fail", took)
 		}
 	}
 	if refused == 0 {
 		t.Error("runs were queued without a primary: the fault did not happen")
+	}
+	if took := <-naive; took <= refusal {
+		t.Errorf("a client with the driver's defaults waited %s for an answer: the test can't tell", took)
 	}
 	faultrig.Eventually(t, time.Minute, "the outage to be as long as it is", func(context.Context) (bool, error) {
 		return time.Since(began) >= 30*time.Second, nil
@@ -92,6 +97,23 @@ func TestThirtySecondsWithoutAPrimary(t *testing.T) {
 		}
 	}
 	faultrig.NoDeadLeases(t, s.runs(), 0)
+}
+
+// refusal is how long it may take to say that there is no primary: the history's 10 s, and some.
+const refusal = 20 * time.Second
+
+// insertByDefault writes as a script does that sets nothing, and returns how long that took, in vain or not.
+func insertByDefault(t *testing.T, uri, database string) time.Duration {
+	t.Helper()
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	defer client.Disconnect(context.WithoutCancel(t.Context())) //nolint:errcheck // it has nothing left to do
+	called := time.Now()
+	_, _ = client.Database(database).Collection("naive").InsertOne(t.Context(), bson.D{}) // how long it takes is what counts
+	return time.Since(called)
 }
 
 // Cases 19 and 20: what was acknowledged outlives a rollback, though the URI asks for w=1 and local reads.
@@ -150,11 +172,24 @@ func TestAcknowledgedRunsOutliveARollback(t *testing.T) {
 	}
 }
 
+// reached waits until the test's own clients have found the new primary, too.
+func (s *scene) reached(t *testing.T) {
+	t.Helper()
+	faultrig.Eventually(t, time.Minute, "the test's clients to find the primary", func(ctx context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		if _, err := s.db.Collection("reached").InsertOne(ctx, bson.D{}); err != nil {
+			return false, nil
+		}
+		return s.app.CheckHistory(ctx) == nil, nil
+	})
+}
+
 // Cases 15 to 17 for the runner: the primary is killed, frozen or stepped down while processes serve the queue.
 func TestServeGoesOnWhateverBecomesOfThePrimary(t *testing.T) {
 	t.Parallel()
 	set := faultrig.Borrow(t)
-	s := onSet(t, set)
+	s := onSet(t, set).shortLease()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
@@ -183,6 +218,7 @@ func TestServeGoesOnWhateverBecomesOfThePrimary(t *testing.T) {
 			set.Freeze(t, primary)
 		}
 		set.PrimaryOtherThan(t, primary)
+		s.reached(t)
 		feed()
 		set.Heal(t)
 	}

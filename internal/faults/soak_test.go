@@ -52,7 +52,7 @@ func TestBackfillSoak(t *testing.T) {
 	}
 	t.Logf("%s=%s %s=%d", soakEnv, lasts, seedEnv, seed)
 	set := faultrig.Borrow(t)
-	s := onSet(t, set)
+	s := onSet(t, set).shortLease()
 	s.warm(t)
 	soak := &soak{
 		scene: s, set: set, rng: rand.New(rand.NewPCG(seed, 0)), routes: set.Routes(t), happened: map[string]int{},

@@ -21,7 +21,8 @@ import (
 	"github.com/rikki-go/rikki/internal/point"
 )
 
-// ttl is how long a lease lives in these tests: the least that there is.
+// ttl is how long a lease lives where a test waits for it to run out: the least that there is. Elsewhere it lives as long as by default, since a
+// server that has much else to do may keep a renewal waiting for longer.
 const ttl = 3 * time.Second
 
 // place is where a process works.
@@ -31,7 +32,7 @@ type place struct {
 	AppName string
 	Workers int
 	Grace   time.Duration
-	TTL     time.Duration // of leases; ttl if it is zero
+	TTL     time.Duration // of leases; Rikki's default if it is zero
 	Pool    uint64
 	Poll    time.Duration // of the queue; half a second if it is zero
 }
@@ -40,7 +41,7 @@ func (p place) history() string { return p.Database + "_history" }
 
 // app is an app as a worker process has it.
 func (p place) app(routes *faultrig.Routes, log *slog.Logger) (*rikki.App, error) {
-	cfg := &rikki.Config{HistoryDatabase: p.history(), LeaseTTL: cmp.Or(p.TTL, ttl), Log: log, Actor: "faults"}
+	cfg := &rikki.Config{HistoryDatabase: p.history(), LeaseTTL: p.TTL, Log: log, Actor: "faults"}
 	cfg.Conn.URI, cfg.Conn.Database, cfg.Conn.AppName, cfg.Conn.PoolSize = p.URI, p.Database, p.AppName, p.Pool
 	cfg.Conn.ClientOptions = routes.Options
 	app := rikki.New(cfg)
@@ -88,7 +89,7 @@ type outcome struct {
 }
 
 func scripts() []rikki.Script {
-	return []rikki.Script{&Steps{}, &Once{}, &Stubborn{}, backfill.New[bson.Raw](&Marks{}), backfill.New[bson.Raw](&Load{}), backfill.NewPipeline(&Pipes{}), backfill.NewUndo()}
+	return []rikki.Script{&Steps{}, &Once{}, &Stubborn{}, &Lines{}, backfill.New[bson.Raw](&Marks{}), backfill.New[bson.Raw](&Load{}), backfill.NewPipeline(&Pipes{}), backfill.NewUndo()}
 }
 
 // Steps does one document after the other and keeps checkpoints. What it did after the last checkpoint, it may do again.
