@@ -292,26 +292,36 @@ func (e *engine) lay(ctx context.Context) (store.Plan, error) {
 
 // perform has workers go through the partitions until all are done or the run shall stop.
 func (e *engine) perform(ctx context.Context) error {
+	err := e.paced(ctx, func(waits context.Context) {
+		var workers sync.WaitGroup
+		e.pace.supervise(func(wanted int) bool {
+			for e.startWorker(wanted) {
+				workers.Go(func() { e.worker(ctx, waits) })
+			}
+			return e.working()
+		})
+		workers.Wait()
+	})
+	if err != nil {
+		return err
+	}
+	return e.recount(ctx)
+}
+
+// paced does work whose pace is watched meanwhile. The context that the work gets is for its waiting: it ends as soon as the run shall
+// stop.
+func (e *engine) paced(ctx context.Context, work func(waits context.Context)) error {
 	waits, halt := context.WithCancelCause(ctx)
 	defer halt(nil)
 	e.halt = halt
 	watched, unwatch := context.WithCancel(ctx)
-	var watch, workers sync.WaitGroup
+	var watch sync.WaitGroup
 	watch.Go(func() { e.pace.watch(watched) })
-	e.pace.supervise(func(wanted int) bool {
-		for e.startWorker(wanted) {
-			workers.Go(func() { e.worker(ctx, waits) })
-		}
-		return e.working()
-	})
-	workers.Wait()
+	work(waits)
 	unwatch()
 	watch.Wait()
 	e.run.Progress().SetMessage("")
-	if err := e.stopped(); err != nil {
-		return err
-	}
-	return e.recount(ctx)
+	return e.stopped()
 }
 
 // startWorker counts one more worker in, if there shall be more and there is something to do.

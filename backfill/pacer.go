@@ -16,6 +16,7 @@ type pacer struct {
 	controller *pace.Controller
 	wake       chan struct{} // a worker has ended, or the number of workers may have changed
 	began      time.Time
+	verifying  bool // the documents are done, and looked at again
 }
 
 // lookEvery is how often the server's signals are read, and what people want of the run.
@@ -94,7 +95,8 @@ func (p *pacer) heed() {
 	if err := p.e.run.Asked(); err != nil {
 		p.e.fail(err)
 	}
-	if limit := p.e.knobs.MaxRuntime; limit > 0 && time.Since(p.began) >= limit {
+	// The verification would begin at its beginning again, and with little time never come to its end.
+	if limit := p.e.knobs.MaxRuntime; limit > 0 && !p.verifying && time.Since(p.began) >= limit {
 		p.e.fail(fmt.Errorf("%w by itself: it has worked for %s, as long as it may (--max-runtime)", rikki.ErrPaused, limit))
 	}
 }
@@ -131,8 +133,11 @@ func (p *pacer) tune() {
 func (p *pacer) tell() {
 	s := p.controller.Stats()
 	text := fmt.Sprintf("%d workers, chunks of %d", s.Workers, s.Chunk)
-	if s.Gentle != "" {
+	switch {
+	case s.Gentle != "":
 		text = fmt.Sprintf("gently, one chunk of %d at a time", s.Chunk)
+	case p.verifying:
+		text = fmt.Sprintf("chunks of %d", s.Chunk)
 	}
 	if s.P95 > 0 {
 		text += fmt.Sprintf(", p95 %s", s.P95.Round(time.Millisecond))
@@ -142,6 +147,9 @@ func (p *pacer) tell() {
 	}
 	if s.Reason != "" {
 		text = "waiting: " + s.Reason
+	}
+	if p.verifying {
+		text = "verifying; " + text
 	}
 	p.e.run.Progress().SetMessage(text)
 }

@@ -3,9 +3,11 @@ package backfill
 import (
 	"context"
 	"errors"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/rikki-go/rikki/internal/pace"
 	"github.com/rikki-go/rikki/internal/store"
 )
 
@@ -44,32 +46,42 @@ func (e *engine) verify(ctx context.Context) (*Verified, error) {
 		}
 		return v, nil
 	}
-	e.run.Progress().SetMessage("verifying")
-	for _, p := range parts {
-		p.Cursor = bson.RawValue{}
-		if err := e.verifyPartition(ctx, p, v); err != nil {
-			return v, err
+	e.pace.verifying = true
+	err = e.paced(ctx, func(waits context.Context) {
+		for _, p := range parts {
+			p.Cursor = bson.RawValue{}
+			if err := e.verifyPartition(ctx, waits, p, v); err != nil {
+				e.fail(err)
+				return
+			}
 		}
+	})
+	if err != nil {
+		return v, err
 	}
 	// Those that failed are known, and no news here.
 	v.Left = max(0, v.Left-e.counts.Failed)
 	return v, nil
 }
 
-func (e *engine) verifyPartition(ctx context.Context, p store.Partition, v *Verified) error {
-	const page = 1000
+// verifyPartition looks at a partition at the pace of the run: it only reads, but others feel that as well.
+func (e *engine) verifyPartition(ctx, waits context.Context, p store.Partition, v *Verified) error {
 	if err := e.retried.open(ctx, p); err != nil {
 		return err
 	}
 	defer e.retried.close(p)
 	for {
-		if err := e.run.Asked(); err != nil {
-			return err
-		}
-		found, err := e.work.leftover(ctx, e, p, page)
+		turn, err := e.pace.controller.Next(waits)
 		if err != nil {
 			return err
 		}
+		began := time.Now()
+		found, err := e.work.leftover(ctx, e, p, turn.Docs)
+		if err != nil {
+			turn.Drop()
+			return err
+		}
+		turn.Done(pace.Outcome{Docs: int(found.looked), Took: time.Since(began)})
 		v.Left += found.left
 		v.Checked += found.looked
 		if found.end || found.last.IsZero() {

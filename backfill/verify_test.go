@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -77,5 +78,43 @@ func TestVerifyFindsWhatIsLeftBesideFailures(t *testing.T) {
 	}), nil)
 	if v := s.Verified; s.Failed != 2 || v == nil || v.Checked != 5 || v.Left != 3 {
 		t.Errorf("%d failed, verified %+v: want 2 failed and 3 left", s.Failed, s.Verified)
+	}
+}
+
+// closing is a backfill whose own throttle closes once all documents are changed.
+type closing struct {
+	scripted
+	closed func() bool
+}
+
+func (c *closing) Throttle(context.Context) (time.Duration, string, error) {
+	if c.closed() {
+		return time.Hour, "the shop is open", nil
+	}
+	return 0, "", nil
+}
+
+// The verification keeps to the pace of the run, and can be stopped while it waits.
+func TestVerificationWaitsLikeTheRest(t *testing.T) {
+	t.Parallel()
+	const docs = 200
+	db := rikkitest.DB(t)
+	things := db.Collection("things")
+	numbered(t, things, docs)
+	script := &closing{scripted: scripted{backfill.Options{Collection: "things", Script: rikki.Options{Name: "closing"}, VerifyAgain: true}, increment}}
+	script.closed = func() bool {
+		n, err := things.CountDocuments(t.Context(), bson.D{{Key: "n", Value: 1}})
+		return err != nil || n == docs
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	app := rikkitest.App(t, db, backfill.New[bson.Raw](script))
+	result, err := app.Run(ctx, "closing", &rikki.RunOptions{Observers: []rikki.Observer{rikki.ObserverFunc(func(e rikki.Event) {
+		if e.Type == rikki.EventProgress && strings.Contains(e.Progress.Message, "verifying; waiting: the shop is open") {
+			cancel(rikki.ErrCancelled)
+		}
+	})}})
+	if !errors.Is(err, rikki.ErrCancelled) || result.Counters["changed"] != docs {
+		t.Errorf("%+v, %v: want all documents changed, and the run cancelled while its verification waited", result, err)
 	}
 }

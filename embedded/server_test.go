@@ -307,7 +307,7 @@ func TestStartFails(t *testing.T) {
 		tmp := t.TempDir()
 		pidFile := filepath.Join(tmp, "pid")
 		binary := fakeMongod(t, "echo $$ > "+pidFile+"; exec sleep 1000")
-		o := &Options{Binary: binary, Dir: filepath.Join(tmp, "db"), StartTimeout: 2 * time.Second}
+		o := &Options{Binary: binary, Dir: filepath.Join(tmp, "db"), StartTimeout: 6 * time.Second} // a busy machine takes seconds to start a shell
 		if _, err := Start(t.Context(), o); !errors.Is(err, ErrStartTimeout) {
 			t.Errorf("err = %v, want ErrStartTimeout", err)
 		}
