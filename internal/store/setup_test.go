@@ -35,7 +35,7 @@ func setup(t *testing.T) *testBundle {
 // newRun is a run that can be started; change what the test is about.
 func newRun() NewRun {
 	return NewRun{
-		ID: NewID(), Script: "lowercase-emails", TTL: time.Minute, Actor: "mira", Trigger: "cli", Database: "shop",
+		ID: NewID(), Script: "lowercase-emails", TTL: time.Hour, Actor: "mira", Trigger: "cli", Database: "shop",
 		Owner: Owner{Host: "worker-1", PID: 42, Instance: NewID()}, Timeout: 5 * time.Minute,
 		Params: bson.D{{Key: "batch_size", Value: 500}},
 	}
