@@ -1,14 +1,11 @@
 package backfill
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"maps"
-	"regexp"
-	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -82,55 +79,6 @@ func extended(v bson.RawValue) json.RawMessage {
 	}
 	return doc.V
 }
-
-// FailureGroup is failures that are alike: of one class, with the same message but
-// for the numbers and quoted texts in it.
-type FailureGroup struct {
-	Class   string `json:"class"`
-	Message string `json:"message"` // of the first one
-	Count   int64  `json:"count"`
-
-	// Sample is some of the keys, as canonical extended JSON.
-	Sample []json.RawMessage `json:"sample"`
-}
-
-const (
-	sampleKeys = 5
-	// maxGroups bounds how many kinds of message are told apart. What comes later is grouped by its class alone.
-	maxGroups = 200
-)
-
-// FailureGroups sums up what a run could not do, the most frequent first.
-func FailureGroups(ctx context.Context, app *rikki.App, run string) ([]FailureGroup, error) {
-	var groups []FailureGroup
-	known := make(map[string]int)
-	for f, err := range Failures(ctx, app, run) {
-		if err != nil {
-			return nil, err
-		}
-		name, message := f.Class+"\x00"+alike(f.Message), f.Message
-		if _, ok := known[name]; !ok && len(known) >= maxGroups {
-			name, message = f.Class, "other messages"
-		}
-		i, ok := known[name]
-		if !ok {
-			i = len(groups)
-			known[name] = i
-			groups = append(groups, FailureGroup{Class: f.Class, Message: message})
-		}
-		groups[i].Count++
-		if len(groups[i].Sample) < sampleKeys {
-			groups[i].Sample = append(groups[i].Sample, f.ID)
-		}
-	}
-	slices.SortStableFunc(groups, func(a, b FailureGroup) int { return cmp.Compare(b.Count, a.Count) })
-	return groups, nil
-}
-
-// varying is what differs between messages of one kind: numbers, ids, quoted texts.
-var varying = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'[^']*'|\b[0-9a-fA-F]{16,}\b|\d+(?:\.\d+)?`)
-
-func alike(message string) string { return varying.ReplaceAllString(message, "…") }
 
 // RetryFailed queues a new run of the same script with the same parameters, for the
 // documents alone that failed in an earlier run, whose child it is. Limits of the

@@ -39,7 +39,7 @@ func newFunction[T any](script Changer[T]) work {
 			if rikki.IsTransient(err) {
 				return nil, nil, err
 			}
-			errs[i] = err
+			errs[i] = failed(err)
 		}
 		return changes, errs, nil
 	}
@@ -54,7 +54,7 @@ func newBatch[T any](script BatchChanger[T], hooks any) work {
 		for i, item := range items {
 			doc, err := decode[T](w.encoding, item)
 			if err != nil {
-				errs[i] = err
+				errs[i] = failed(err)
 				continue
 			}
 			docs = append(docs, doc)
@@ -166,7 +166,7 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 			return err
 		}
 		if err != nil {
-			c.fail(b.keys[index[i]], reason{class: classOf(err), message: err.Error(), attempts: 1})
+			c.fail(b.keys[index[i]], reasonOf(classOf(err), err, 1))
 		}
 	}
 	return out.run(ctx)
@@ -177,7 +177,7 @@ func (w *functionWork) healthy(c *chunk, b batch) ([]bson.Raw, []int) {
 	items, index := make([]bson.Raw, 0, len(b.items)), make([]int, 0, len(b.items))
 	for i, item := range b.items {
 		if err := b.bad[i]; err != nil {
-			c.fail(b.keys[i], reason{class: "row", message: err.Error(), attempts: 1})
+			c.fail(b.keys[i], reasonOf("row", err, 1))
 			continue
 		}
 		if !c.passBy(b.keys[i]) {

@@ -138,17 +138,20 @@ type failedWalk struct {
 	windows map[int][]bson.RawValue // of the partitions that somebody works on
 }
 
-// perWindow is how many failed documents make a partition.
-const perWindow = 1000
+const (
+	// perWindow is how many failed documents make a partition, and windowBytes how much their keys may take: a query names all of them.
+	perWindow   = 1000
+	windowBytes = 256 << 10
+)
 
 func (w *failedWalk) plan(ctx context.Context) ([]store.Partition, int64, error) {
 	var parts []store.Partition
 	var total int64
 	var lower, last bson.RawValue
-	in := 0
+	in, bytes := 0, 0
 	add := func() {
 		parts = append(parts, store.Partition{N: len(parts), Lower: lower, Upper: last})
-		lower, in = last, 0
+		lower, in, bytes = last, 0, 0
 	}
 	for f, err := range w.history.Failures(ctx, w.run) {
 		if err != nil {
@@ -156,7 +159,8 @@ func (w *failedWalk) plan(ctx context.Context) ([]store.Partition, int64, error)
 		}
 		total++
 		last = f.Key
-		if in++; in == perWindow {
+		bytes += len(f.Key.Value)
+		if in++; in == perWindow || bytes >= windowBytes {
 			add()
 		}
 	}

@@ -116,6 +116,8 @@ func (w *pipelineWork) chunk(ctx context.Context, c *chunk) error {
 		return err
 	}
 	switch {
+	case c.singly:
+		return w.singly(ctx, c)
 	case !w.looks:
 		return w.blind(ctx, c)
 	case w.images == imagesOfNothing, c.apart:
@@ -278,19 +280,7 @@ func (w *pipelineWork) compared(ctx context.Context, c *chunk) error {
 	if err := w.apply(ctx, c, b.last); err != nil {
 		return err
 	}
-	after, err := byID(ctx, c.e.coll, idsOf(b.items))
-	if err != nil {
-		return err
-	}
-	for _, before := range b.items {
-		if err := c.e.keptKey(before, after[idKey(before)]); err != nil {
-			return err
-		}
-		if _, err := c.journal.Add("", before, after[idKey(before)]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.keep(ctx, c, b.items)
 }
 
 func (w *pipelineWork) leftover(ctx context.Context, e *engine, p store.Partition, n int) (leftover, error) {

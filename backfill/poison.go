@@ -19,7 +19,7 @@ func (c *chunk) poisoned(ctx context.Context, err error, tries int) error {
 	if len(c.keys) != 1 {
 		return err
 	}
-	c.poison[c.keys[0].String()] = reason{class: classOf(err), message: err.Error(), attempts: tries}
+	c.poison[c.keys[0].String()] = reasonOf(classOf(err), err, tries)
 	return nil
 }
 
@@ -32,7 +32,7 @@ func (c *chunk) blame(index int, class string, err error, tries int) bool {
 	if _, known := c.poison[key]; known {
 		return false
 	}
-	c.poison[key] = reason{class: class, message: err.Error(), attempts: tries}
+	c.poison[key] = reasonOf(class, err, tries)
 	return true
 }
 
@@ -63,7 +63,22 @@ func (c *chunk) passBy(key bson.RawValue) bool {
 
 func (c *chunk) fail(key bson.RawValue, why reason) {
 	c.counts.Failed++
-	c.failures = append(c.failures, store.DocFailure{
-		Key: key, Class: why.class, Message: why.message, Attempts: why.attempts, At: time.Now(),
-	})
+	c.note(key, why)
+}
+
+// shortMessage is how long a message may be behind that.
+const shortMessage = 200
+
+// roomForMessages is how much text the failures of a chunk may hold altogether: thousands of documents can fail in one.
+const roomForMessages = 1 << 20
+
+// note keeps a failure for the record.
+func (c *chunk) note(key bson.RawValue, why reason) {
+	most := store.MessageLimit
+	if c.told > roomForMessages {
+		most = shortMessage
+	}
+	message := store.ClipMessage(why.message, most)
+	c.told += len(message)
+	c.failures = append(c.failures, store.DocFailure{Key: key, Class: why.class, Message: message, Attempts: why.attempts, At: time.Now()})
 }

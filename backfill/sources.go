@@ -107,6 +107,7 @@ func (r *rowReader) read(ctx context.Context, p store.Partition, n, bytes int) (
 			if err != nil {
 				return batch{}, err
 			}
+			next.err = failed(next.err)
 			r.held = append(r.held, next)
 			r.at = next.key
 		}

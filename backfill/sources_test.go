@@ -164,19 +164,20 @@ func TestFilesAsTheyAreFound(t *testing.T) {
 		changed, fail int64
 		err           string
 	}{
-		"MarkAndCRLF":      {"rows.ndjson", "\ufeff{\"code\": \"1\"}\r\n\r\n{\"code\": \"2\"}", 2, 0, ""},
-		"CSVWithCRLF":      {"rows.csv", "\ufeffcode,note\r\n1,\"two\r\nlines\"\r\n2,\r\n", 2, 0, ""},
-		"NoLastLineEnd":    {"rows.csv", "code\n1\n2", 2, 0, ""},
-		"NULInTheHeader":   {"rows.csv", "code,no\x00te\n1,2\n", 0, 0, "column 2"},
-		"SameColumnTwice":  {"rows.csv", "code,code\n1,2\n", 0, 0, "column 2"},
-		"OnlyAHeader":      {"rows.csv", "code\n", 0, 0, ""},
-		"Empty":            {"rows.csv", "", 0, 0, "header"},
-		"EmptyNDJSON":      {"rows.ndjson", "", 0, 0, ""},
-		"NotADocument":     {"rows.ndjson", "[1]\n{\"code\": \"1\"}\n", 1, 1, "1 document"},
-		"QuoteNotClosed":   {"rows.csv", "code\n1\n\"2\n3\n", 1, 1, "1 document"},
-		"QuoteOfManyMiB":   {"rows.csv", "code\n1\n\"2" + strings.Repeat("a line of no end\n", 5<<20), 1, 0, "is there a quote that isn't closed?"},
-		"LineOfManyMiB":    {"rows.ndjson", "{\"code\": \"1\"}\n{\"code\": \"" + strings.Repeat("x", 70<<20), 1, 0, "line 2: longer than 64 MiB"},
-		"QuoteInTheMiddle": {"rows.csv", "code,b\n1,x\n2,a\"b\n3,y\n", 2, 1, "1 document"},
+		"MarkAndCRLF":       {"rows.ndjson", "\ufeff{\"code\": \"1\"}\r\n\r\n{\"code\": \"2\"}", 2, 0, ""},
+		"CSVWithCRLF":       {"rows.csv", "\ufeffcode,note\r\n1,\"two\r\nlines\"\r\n2,\r\n", 2, 0, ""},
+		"NoLastLineEnd":     {"rows.csv", "code\n1\n2", 2, 0, ""},
+		"NULInTheHeader":    {"rows.csv", "code,no\x00te\n1,2\n", 0, 0, "column 2"},
+		"SameColumnTwice":   {"rows.csv", "code,code\n1,2\n", 0, 0, "column 2"},
+		"OnlyAHeader":       {"rows.csv", "code\n", 0, 0, ""},
+		"Empty":             {"rows.csv", "", 0, 0, "header"},
+		"EmptyNDJSON":       {"rows.ndjson", "", 0, 0, ""},
+		"NotADocument":      {"rows.ndjson", "[1]\n{\"code\": \"1\"}\n", 1, 1, "1 document"},
+		"QuoteNotClosed":    {"rows.csv", "code\n1\n\"2\n3\n", 1, 1, "1 document"},
+		"QuoteOfManyMiB":    {"rows.csv", "code\n1\n\"2" + strings.Repeat("a line of no end\n", 5<<20), 1, 0, "is there a quote that isn't closed?"},
+		"LineOfManyMiB":     {"rows.ndjson", "{\"code\": \"1\"}\n{\"code\": \"" + strings.Repeat("x", 70<<20) + "\"}\n{\"code\": \"3\"}", 2, 1, "1 document"},
+		"TwoDocumentsALine": {"rows.ndjson", "{\"code\": \"1\"} {\"code\": \"2\"}\n{\"code\": \"3\"},\nnull\n{\"code\": \"5\"}\n", 1, 3, "3 documents"},
+		"QuoteInTheMiddle":  {"rows.csv", "code,b\n1,x\n2,a\"b\n3,y\n", 2, 1, "1 document"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -253,15 +252,18 @@ func (c *chunk) conflict(s undoStep, why reason) {
 		return
 	}
 	c.counts.Conflicts++
-	c.failures = append(c.failures, store.DocFailure{
-		Key: undoKey(s.ns, s.entry.ID, s.seq), Class: why.class, Message: why.message, Attempts: why.attempts, At: time.Now(),
-	})
+	c.note(undoKey(s.ns, s.entry.ID, s.seq), why)
 }
 
 func conflictText(conflicts []journal.Conflict) string {
-	texts := make([]string, len(conflicts))
+	const most = 20 // a document may have changed in thousands of places
+	var texts []string
 	for i, c := range conflicts {
-		texts[i] = c.String()
+		if i == most {
+			texts = append(texts, fmt.Sprintf("and %d more", len(conflicts)-most))
+			break
+		}
+		texts = append(texts, c.String())
 	}
 	return strings.Join(texts, "; ")
 }

@@ -34,6 +34,7 @@ type chunk struct {
 	known    store.Counts    // what of it the partition has been told
 	keys     []bson.RawValue // of its documents, as far as the attempt came
 	failures []store.DocFailure
+	told     int // bytes of their messages
 	step     store.Step
 	dry      bool // nothing of Rikki's own is written
 }
@@ -43,6 +44,8 @@ type trouble struct {
 	poison map[string]reason // documents that are passed by, by their key
 	slow   int               // attempts at one document that took too long
 	apart  bool              // a document is too large to be computed beside what it was
+	singly bool              // the server has to be told of each document, so that it names the one that it refuses
+	halved int               // how many documents are tried at once since one among more could not be found; 0 for all
 }
 
 func newTrouble() *trouble { return &trouble{poison: map[string]reason{}} }
@@ -103,6 +106,7 @@ type worker struct {
 	session *mongo.Session
 	journal *journal.Writer
 	memory  *memory
+	caution caution
 }
 
 // partition does the rest of one, chunk by chunk. It returns false when the worker shall end.
@@ -123,7 +127,7 @@ func (w *worker) partition(ctx context.Context, p store.Partition) bool {
 		}
 		size := 0
 		if !w.tooMany() {
-			size = w.budget.reserve(turn.Docs)
+			size = w.budget.reserve(w.caution.size(turn.Docs))
 		}
 		if size == 0 { // another worker may have taken the rest of the limit just now
 			turn.Drop()
@@ -153,6 +157,7 @@ func (w *worker) next(ctx context.Context, p store.Partition, turn *pace.Turn, r
 			w.budget.give(reserved - int(c.counts.Matched))
 			turn.Done(pace.Outcome{Docs: int(c.counts.Matched), Took: time.Since(began), Commit: c.commit})
 			w.engine.done(c.counts)
+			w.caution.done(met)
 			w.advance(ctx)
 			return c.after(), nil
 		}
@@ -227,19 +232,6 @@ func (w *worker) smallerAfter(c *chunk, err error, tries int) int {
 		c.turn.Failed(c.size, classOf(err))
 	}
 	return max(1, c.size/2)
-}
-
-// isolate passes a document by that can't be done: the one that the error names, or else the one that is left when the chunk
-// was halved often enough.
-func (w *worker) isolate(ctx context.Context, c *chunk, err error, tries int) (store.Partition, int, error) {
-	var doc *documentError
-	if errors.As(err, &doc) && doc.index >= 0 && c.blame(doc.index, doc.class, doc.err, tries) {
-		return c.part, c.size, nil
-	}
-	if c.size <= 1 {
-		return c.part, 1, c.poisoned(ctx, err, tries)
-	}
-	return c.part, c.size / 2, nil
 }
 
 // look reads a partition after an attempt of which it isn't known whether it happened.

@@ -43,6 +43,13 @@ func newRunsFailuresCommand(p *program) *cobra.Command {
 	return p.cobra(c)
 }
 
+// What of the failures is shown to people: there can be hundreds of kinds, and messages and keys of kilobytes.
+const (
+	shownGroups  = 20
+	shownMessage = 200
+	shownID      = 60
+)
+
 func (s *session) showFailures(ctx context.Context, record rikki.Record) error {
 	p := s.p
 	groups, err := backfill.FailureGroups(ctx, s.runs, record.ID)
@@ -65,11 +72,22 @@ func (s *session) showFailures(ctx context.Context, record rikki.Record) error {
 		return nil
 	}
 	table := term.Table{Columns: []term.Column{{Name: "Count", Align: term.Right}, {Name: "Class"}, {Name: "Message", Flex: true}, {Name: "_ids", Flex: true}}}
-	for _, g := range groups {
-		table.Rows = append(table.Rows, []string{term.Count(g.Count), g.Class, g.Message, sampleIDs(g)})
+	shown := groups
+	if !p.term.Plain() {
+		shown = groups[:min(len(groups), shownGroups)]
+	}
+	for _, g := range shown {
+		table.Rows = append(table.Rows, []string{term.Count(g.Count), g.Class, term.Shorten(g.Message, shownMessage), sampleIDs(g)})
 	}
 	if err := p.term.Table(table); err != nil {
 		return err
+	}
+	if rest := groups[len(shown):]; len(rest) > 0 {
+		var sum int64
+		for _, g := range rest {
+			sum += g.Count
+		}
+		p.term.Note("… and %s failures of %d more kinds; --json has all kinds, --export all failures.", term.Count(sum), len(rest))
 	}
 	if record.Script == backfill.UndoName {
 		p.term.Next(p.call("runs", "undo", record.Parent))
@@ -83,10 +101,13 @@ func (s *session) showFailures(ctx context.Context, record rikki.Record) error {
 func sampleIDs(g backfill.FailureGroup) string {
 	ids := make([]string, len(g.Sample))
 	for i, id := range g.Sample {
-		ids[i] = shortID(id)
+		ids[i] = term.Shorten(shortID(id), shownID)
 	}
 	text := strings.Join(ids, ", ")
-	if g.Count > int64(len(ids)) {
+	switch {
+	case len(ids) == 0:
+		return "…" // they are too long
+	case g.Count > int64(len(ids)):
 		text += ", …"
 	}
 	return text

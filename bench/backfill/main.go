@@ -9,6 +9,7 @@
 //	cd bench && go run ./backfill -docs 2000000 -rounds 1 -only updatemany,function
 //	cd bench && go run ./backfill -docs 1000000 -foreground      # what others feel of it meanwhile
 //	cd bench && go run ./backfill -docs 2000000 -kill            # how a run goes on that was killed in its middle
+//	cd bench && go run ./backfill -after                         # failures, their retry, verification and undo
 package main
 
 import (
@@ -34,6 +35,7 @@ type settings struct {
 	profile            string
 	only               []string
 	foreground, kill   bool
+	after              bool
 	uri                string
 }
 
@@ -52,6 +54,7 @@ func main() {
 	flag.StringVar(&only, "only", "", "only these contestants, by the beginnings of their names, separated by commas")
 	flag.BoolVar(&s.foreground, "foreground", false, "measure reads and writes of others meanwhile, instead")
 	flag.BoolVar(&s.kill, "kill", false, "kill Rikki's contestants in the middle and measure how they go on, instead")
+	flag.BoolVar(&s.after, "after", false, "measure failures, their retry, the verification and the undo, instead")
 	flag.Parse()
 	s.uri = os.Getenv("MONGODB_URI")
 	if only != "" {
@@ -93,6 +96,12 @@ func run(ctx context.Context, s settings, out, news io.Writer) (err error) {
 	}
 	if b.peer, err = b.GoBuild(ctx, "backfill/peer"); err != nil {
 		return err
+	}
+	if s.after {
+		if err := b.seed(ctx); err != nil {
+			return err
+		}
+		return b.afterwards(ctx, out)
 	}
 	list, missing, err := b.ready(ctx)
 	if err != nil {

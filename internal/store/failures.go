@@ -19,6 +19,20 @@ type DocFailure struct {
 	At       time.Time     `bson:"at"`
 }
 
+// MessageLimit is how many bytes of a failure's message are kept.
+const MessageLimit = findingLimit
+
+// ClipMessage shortens a message to what fits into so many bytes, and says how long it was.
+func ClipMessage(message string, limit int) string {
+	if len(message) <= limit {
+		return clip(message, limit)
+	}
+	return clip(message, limit-noteRoom)
+}
+
+// noteRoom is what the note takes that a message was cut.
+const noteRoom = 40
+
 func failureKey(run string, key any) bson.D {
 	return bson.D{{Key: "r", Value: run}, {Key: "k", Value: key}}
 }
@@ -44,7 +58,7 @@ func (s *Store) AddFailures(ctx context.Context, run string, failures []DocFailu
 			{Key: "_id", Value: id},
 			{Key: "key", Value: f.Key},
 			{Key: "class", Value: clip(f.Class, wordLimit)},
-			{Key: "message", Value: clip(f.Message, findingLimit)},
+			{Key: "message", Value: ClipMessage(f.Message, MessageLimit)},
 			{Key: "attempts", Value: f.Attempts},
 			{Key: "at", Value: f.At},
 		})

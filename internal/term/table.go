@@ -137,3 +137,6 @@ func fit(cols []Column, rows [][]string, width int) {
 		}
 	}
 }
+
+// Shorten cuts a text to a width, with a mark that it was longer.
+func Shorten(text string, width int) string { return runewidth.Truncate(text, width, "…") }

@@ -4,6 +4,7 @@
 //	peer bulk-go        a cursor and unordered bulk writes of 1,000
 //	peer updatemany     the server's updateMany with a pipeline
 //	peer rikki SCRIPT JOURNAL [RUN]    a script of Rikki's, or the rest of a run of it
+//	peer step STEP SCRIPT RUN PARAMS   what follows a run: its failures, the retry of them, its undo
 package main
 
 import (
@@ -28,6 +29,10 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) (err error) {
+	if args[0] == "step" {
+		args = append(args, "", "")
+		return runStep(ctx, args[1], args[2], args[3], args[4])
+	}
 	if args[0] == "rikki" {
 		return runRikki(ctx, args[1], args[2], strings.Join(args[3:], ""))
 	}

@@ -1,0 +1,58 @@
+package backfill
+
+import (
+	"context"
+	"fmt"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+)
+
+// singly changes documents by a statement for each, so that the server says which one it refuses. One statement for all of them is
+// faster, but its error names none.
+func (w *pipelineWork) singly(ctx context.Context, c *chunk) error {
+	b, err := c.e.source.read(ctx, c.part, c.size, c.bytes)
+	if err != nil {
+		return err
+	}
+	c.read(b.keys)
+	c.counts.Matched = int64(len(b.items))
+	if err := c.advance(ctx, b.last, b.end); err != nil || len(b.items) == 0 {
+		return err
+	}
+	change, err := c.e.run.Encoding().Marshal(bson.D{{Key: "u", Value: w.change()}})
+	if err != nil {
+		return fmt.Errorf("the change can't be encoded: %w", err)
+	}
+	statements, healthy := newStatements("update", c.e, c.e.coll), make([]bson.Raw, 0, len(b.items))
+	for i, item := range b.items {
+		if !c.passBy(b.keys[i]) {
+			statements.update(i, item.Lookup("_id"), change.Lookup("u"))
+			healthy = append(healthy, item)
+		}
+	}
+	if c.counts.Changed, err = statements.send(ctx); err != nil {
+		return err
+	}
+	c.counts.Unchanged = int64(len(healthy)) - c.counts.Changed
+	return w.keep(ctx, c, healthy)
+}
+
+// keep reads documents again that were changed, and puts both states into the journal.
+func (w *pipelineWork) keep(ctx context.Context, c *chunk, before []bson.Raw) error {
+	if !w.looks {
+		return nil
+	}
+	after, err := byID(ctx, c.e.coll, idsOf(before))
+	if err != nil {
+		return err
+	}
+	for _, doc := range before {
+		if err := c.e.keptKey(doc, after[idKey(doc)]); err != nil {
+			return err
+		}
+		if _, err := c.journal.Add("", doc, after[idKey(doc)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
