@@ -35,6 +35,9 @@ type Forecast struct {
 	OplogBytes   int64         `json:"oplog_bytes,omitempty"`
 }
 
+// shownText is how many bytes of a key or of a reason a forecast holds.
+const shownText = 400
+
 // sampleSize is how many documents a dry run changes. Its transaction holds their locks for a moment.
 const sampleSize = 100
 
@@ -96,7 +99,7 @@ func (e *engine) trial(ctx context.Context, f *Forecast, w *journal.Writer, p st
 	f.Unchanged += c.counts.Unchanged
 	f.Written += c.counts.Written
 	for _, failure := range c.failures {
-		f.Failed = append(f.Failed, failure.Key.String()+": "+failure.Message)
+		f.Failed = append(f.Failed, store.ClipMessage(failure.Key.String(), shownText)+": "+store.ClipMessage(failure.Message, shownText))
 	}
 	e.run.Progress().Set(f.Sampled)
 	e.count2run(c.counts)

@@ -69,4 +69,6 @@ func reasonOf(class string, err error, tries int) reason {
 }
 
 // clipped is what is recorded of an error's text.
-func clipped(err error) string { return store.ClipMessage(err.Error(), store.MessageLimit) }
+func clipped(err error) string {
+	return store.ClipMessage(err.Error(), store.MessageLimit)
+}

@@ -32,11 +32,11 @@ func (*longWinded) Backfill() backfill.Options {
 }
 
 func (l *longWinded) Change(_ context.Context, doc bson.Raw) (backfill.Change, error) {
-	if l.Repaired {
-		return backfill.Set("n", 1), nil
-	}
 	if i, _ := doc.Lookup("i").AsInt64OK(); i%100 == 0 {
 		l.look()
+	}
+	if l.Repaired {
+		return backfill.Set("n", 1), nil
 	}
 	return backfill.None(), errors.New("it says " + strings.Repeat("é and more ", 100_000))
 }
@@ -92,7 +92,11 @@ func TestFailuresOfGreatLength(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			m.reset()
 			again, err := app.Continue(t.Context(), queued.ID, nil)
+			if held := m.peak(t); held > 20*mib {
+				t.Errorf("the retry held %d MiB", held/mib)
+			}
 			if err != nil || again.Value.(*backfill.Summary).Changed != int64(c.docs) {
 				t.Errorf("%+v, %v", again, err)
 			}

@@ -141,7 +141,7 @@ type failedWalk struct {
 const (
 	// perWindow is how many failed documents make a partition, and windowBytes how much their keys may take: a query names all of them.
 	perWindow   = 1000
-	windowBytes = 256 << 10
+	windowBytes = 2 << 20
 )
 
 func (w *failedWalk) plan(ctx context.Context) ([]store.Partition, int64, error) {

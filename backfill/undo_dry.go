@@ -30,7 +30,7 @@ type UndoForecast struct {
 // UndoConflict is a change that would stay, because others have changed the document since.
 type UndoConflict struct {
 	Namespace string `json:"namespace"`
-	ID        string `json:"_id"` // as extended JSON
+	ID        string `json:"_id"` // as extended JSON, cut if it is very long
 	Reason    string `json:"reason"`
 }
 
@@ -81,6 +81,6 @@ func (f *UndoForecast) add(c *chunk) {
 func (f *UndoForecast) conflict(key bson.RawValue, reason string) {
 	doc := key.Document()
 	f.Conflicts = append(f.Conflicts, UndoConflict{
-		Namespace: doc.Lookup("ns").StringValue(), ID: doc.Lookup("_id").String(), Reason: reason,
+		Namespace: doc.Lookup("ns").StringValue(), ID: store.ClipMessage(doc.Lookup("_id").String(), shownText), Reason: store.ClipMessage(reason, shownText),
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -71,23 +72,12 @@ func (s *session) showFailures(ctx context.Context, record rikki.Record) error {
 		p.term.Note("Run %s of %s has no failures.", record.ID, record.Script)
 		return nil
 	}
-	table := term.Table{Columns: []term.Column{{Name: "Count", Align: term.Right}, {Name: "Class"}, {Name: "Message", Flex: true}, {Name: "_ids", Flex: true}}}
-	shown := groups
-	if !p.term.Plain() {
-		shown = groups[:min(len(groups), shownGroups)]
-	}
-	for _, g := range shown {
-		table.Rows = append(table.Rows, []string{term.Count(g.Count), g.Class, term.Shorten(g.Message, shownMessage), sampleIDs(g)})
-	}
+	table, left := failuresTable(groups, p.term.Plain())
 	if err := p.term.Table(table); err != nil {
 		return err
 	}
-	if rest := groups[len(shown):]; len(rest) > 0 {
-		var sum int64
-		for _, g := range rest {
-			sum += g.Count
-		}
-		p.term.Note("… and %s failures of %d more kinds; --json has all kinds, --export all failures.", term.Count(sum), len(rest))
+	if left != "" {
+		p.term.Note("%s", left)
 	}
 	if record.Script == backfill.UndoName {
 		p.term.Next(p.call("runs", "undo", record.Parent))
@@ -96,6 +86,24 @@ func (s *session) showFailures(ctx context.Context, record rikki.Record) error {
 	}
 	p.term.Next(p.call("runs", "failures", record.ID, "--export=FILE"))
 	return nil
+}
+
+// failuresTable has the most frequent kinds of failures, and tells what is left out. Programs get all of them.
+func failuresTable(groups []backfill.FailureGroup, plain bool) (table term.Table, left string) {
+	table.Columns = []term.Column{{Name: "Count", Align: term.Right}, {Name: "Class"}, {Name: "Message", Flex: true}, {Name: "_ids", Flex: true}}
+	var unseen int64
+	for i, g := range groups {
+		if i >= shownGroups && !plain {
+			unseen += g.Count
+			continue
+		}
+		table.Rows = append(table.Rows, []string{term.Count(g.Count), term.Shorten(g.Class, shownID), term.Shorten(g.Message, shownMessage), sampleIDs(g)})
+	}
+	if unseen > 0 {
+		left = fmt.Sprintf("%s failures of %d more kinds are not shown: --json has all kinds, --export all failures.",
+			term.Count(unseen), len(groups)-shownGroups)
+	}
+	return table, left
 }
 
 func sampleIDs(g backfill.FailureGroup) string {

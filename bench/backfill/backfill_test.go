@@ -71,6 +71,26 @@ func TestOthersAreMeasuredMeanwhile(t *testing.T) {
 	}
 }
 
+func TestWhatFollowsARun(t *testing.T) {
+	t.Parallel()
+	s := tiny(t)
+	s.only, s.after = []string{"plain", "half-pipeline"}, true
+	var table, news bytes.Buffer
+	if err := run(t.Context(), s, &table, &news); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"half-pipeline, run", "half-pipeline, retry", "plain, undo-dry", "plain, undo"} {
+		if !strings.Contains(table.String(), want+"\n") {
+			t.Errorf("the table lacks %s:\n%s", want, table.String())
+		}
+	}
+	for _, want := range []string{"failed:300", "300 failures", "map[changed:300]", "map[changed:600]"} {
+		if !strings.Contains(news.String(), want) {
+			t.Errorf("%s was not counted:\n%s", want, news.String())
+		}
+	}
+}
+
 func TestContestantsThatThereArentAreRefused(t *testing.T) {
 	t.Parallel()
 	b := &bench{settings: settings{only: []string{"functoin"}}}

@@ -48,6 +48,16 @@ func mutations() []mutation {
 			pkg: "./internal/store", run: "TestAdvanceOnlyOnceAndOnlyByTheOwner",
 		},
 		{
+			name: "failures: no more of a message is held than is recorded", file: "backfill/isolate.go",
+			old: "return store.ClipMessage(err.Error(), store.MessageLimit)", new: "_ = store.MessageLimit\n\treturn err.Error()",
+			pkg: "./backfill", run: "TestFailuresOfGreatLength/MessagesOfAMegabyte",
+		},
+		{
+			name: "failures: chunks are small where many documents are refused", file: "backfill/isolate.go",
+			old: "if len(c.poison)%manyPoisoned == 0 && c.size > cautious {", new: "if c.size < 0 {",
+			pkg: "./backfill", run: "TestManyRefusalsCostLittle/function",
+		},
+		{
 			name: "every type of key", file: "backfill/keyspace.go",
 			old: "b != 0 && b == bracket(upper)", new: "b >= 0",
 			pkg: "./backfill", run: "TestMixedKeysAreAllVisitedOnce",
