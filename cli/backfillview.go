@@ -31,11 +31,23 @@ func (p *program) printForecast(f *backfill.Forecast) error {
 		term.Field{Key: "walk", Value: fmt.Sprintf("%s, by the index on %s in %d partitions", matched, f.Index, f.Partitions)},
 		term.Field{Key: "sample", Value: fmt.Sprintf("of %s: %s", term.Count(f.Sampled), sampleText(f))},
 		term.Field{Key: "fields", Value: strings.Join(f.Fields, ", ")},
-		term.Field{Key: "failed", Value: strings.Join(f.Failed, "\n")},
+		term.Field{Key: "failed", Value: failedText(f.Failed)},
 		term.Field{Key: "time", Value: took},
 		term.Field{Key: "journal", Value: size(f.JournalBytes)},
 		term.Field{Key: "oplog", Value: size(f.OplogBytes)},
 	)
+}
+
+// failedText is what would fail, as far as it can be read.
+func failedText(failed []string) string {
+	var lines []string
+	for _, text := range failed[:min(len(failed), shownGroups)] {
+		lines = append(lines, term.Shorten(text, shownMessage))
+	}
+	if n := len(failed) - len(lines); n > 0 {
+		lines = append(lines, fmt.Sprintf("… and %d more", n))
+	}
+	return strings.Join(lines, "\n")
 }
 
 func sampleText(f *backfill.Forecast) string {

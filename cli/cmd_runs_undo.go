@@ -119,7 +119,7 @@ func (p *program) printUndoForecast(f *backfill.UndoForecast) error {
 	}
 	table := term.Table{Columns: []term.Column{{Name: "Conflict"}, {Name: "In"}, {Name: "Reason", Flex: true}}}
 	for _, c := range f.Conflicts[:min(len(f.Conflicts), shownConflicts)] {
-		table.Rows = append(table.Rows, []string{c.ID, c.Namespace, c.Reason})
+		table.Rows = append(table.Rows, []string{term.Shorten(c.ID, shownID), c.Namespace, term.Shorten(c.Reason, shownMessage)})
 	}
 	if err := p.term.Table(table); err != nil {
 		return err
