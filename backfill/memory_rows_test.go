@@ -107,15 +107,15 @@ func rowsLife(t *testing.T, m *made, keep bool) int {
 
 // However much a file or standard input has, with bad rows and very long ones, as much memory is taken. The long ones are let go.
 func TestMemoryOfRows(t *testing.T) {
-	const long = 4 * mib
-	small, large := 8*mib, 24*mib
+	const long = 2 * mib
+	small, large := 6*mib, 18*mib
 	if os.Getenv(faultsEnv) != "" {
 		large = 1 << 30
 	}
 	for _, kind := range []string{"csv", "ndjson"} {
 		t.Run(kind, func(t *testing.T) {
-			few := rowsLife(t, &made{kind: kind, bytes: small, every: 10_000, long: long}, false)
-			many := rowsLife(t, &made{kind: kind, bytes: large, every: 10_000, long: long}, false)
+			few := rowsLife(t, &made{kind: kind, bytes: small, every: 5_000, long: long}, false)
+			many := rowsLife(t, &made{kind: kind, bytes: large, every: 5_000, long: long}, false)
 			t.Logf("%d and %d KiB", few>>10, many>>10)
 			if many > few+mib || many > 6*long {
 				t.Errorf("%d MiB take %d KiB, %d MiB take %d KiB", small/mib, few>>10, large/mib, many>>10)
@@ -123,8 +123,8 @@ func TestMemoryOfRows(t *testing.T) {
 		})
 	}
 	t.Run("WhatIsKeptIsSeen", func(t *testing.T) {
-		m := &made{kind: "ndjson", bytes: 24 * mib, every: 10_000, long: long}
-		if held := rowsLife(t, m, true); held < 16*mib {
+		m := &made{kind: "ndjson", bytes: 18 * mib, every: 5_000, long: long}
+		if held := rowsLife(t, m, true); held < 12*mib {
 			t.Errorf("a script that keeps its rows was not seen: %d KiB", held>>10)
 		}
 	})
@@ -132,11 +132,11 @@ func TestMemoryOfRows(t *testing.T) {
 
 // A long row's memory is let go once it is done: what is held behind it is next to nothing.
 func TestLongRowsAreLetGo(t *testing.T) {
-	const long = 12 * mib
+	const long = 8 * mib
 	for _, kind := range []string{"csv", "ndjson"} {
 		t.Run(kind, func(t *testing.T) {
 			// One long row at the beginning, and many behind it.
-			m := &made{kind: kind, bytes: long + 8*mib, every: 1 << 30, long: long}
+			m := &made{kind: kind, bytes: long + 6*mib, every: 1 << 30, long: long}
 			path := t.TempDir() + "/rows." + kind
 			text, err := io.ReadAll(m)
 			if err != nil {
@@ -155,15 +155,15 @@ func TestLongRowsAreLetGo(t *testing.T) {
 			before := liveHeap()
 			result, err := rikkitest.Try(t, db, function(backfill.Options{Collection: "rows", Source: source, Chunk: 500, MaxFailures: 100},
 				func(context.Context, bson.Raw) (backfill.Change, error) {
-					if seen++; seen == 20_000 {
+					if seen++; seen == 15_000 {
 						held = liveHeap() - before
 					}
 					return backfill.None(), nil
 				}), nil)
-			if !isPartial(err, 1) || m.longs != 1 || seen < 20_000 {
+			if !isPartial(err, 1) || m.longs != 1 || seen < 15_000 {
 				t.Fatalf("%d rows, %d long: %+v, %v", seen, m.longs, result, err)
 			}
-			if held > 6*mib {
+			if held > 4*mib {
 				t.Errorf("%d KiB are held behind the row of %d MiB", held>>10, long/mib)
 			}
 		})
