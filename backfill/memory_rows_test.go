@@ -124,7 +124,7 @@ func TestMemoryOfRows(t *testing.T) {
 	}
 	t.Run("WhatIsKeptIsSeen", func(t *testing.T) {
 		m := &made{kind: "ndjson", bytes: 18 * mib, every: 5_000, long: long}
-		if held := rowsLife(t, m, true); held < 12*mib {
+		if held := rowsLife(t, m, true); held < 8*mib {
 			t.Errorf("a script that keeps its rows was not seen: %d KiB", held>>10)
 		}
 	})

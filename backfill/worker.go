@@ -185,7 +185,9 @@ func (w *worker) settle(ctx context.Context, c *chunk, err error, tries int) (st
 	if c.tooSlow(err) {
 		what = slow
 	}
-	w.log.Debug("a chunk is tried again", "partition", c.part.N, "chunk", c.part.Chunk, "size", c.size, "try", tries, "error", err)
+	if what != document || tries == 1 { // each of these is recorded as a failure, and there can be thousands
+		w.log.Debug("a chunk is tried again", "partition", c.part.N, "chunk", c.part.Chunk, "size", c.size, "try", tries, "error", err)
+	}
 	if what != fatal {
 		w.run.Count("chunk_retries", 1)
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -92,6 +94,13 @@ func runStep(ctx context.Context, step, script, run, params string) (err error) 
 	app := rikki.New(nil).MustAdd(backfill.New[Scored](&PickyFunction{}), backfill.New[Scored](&PickyServer{}),
 		backfill.NewPipeline(&PickyPipeline{}), backfill.New[User](&Verified{}), backfill.New[User](&LowercaseFunction{}), backfill.NewUndo())
 	defer func() { err = errors.Join(err, app.Close(ctx)) }()
+	if dir := os.Getenv("BENCH_PROFILES"); dir != "" {
+		stop, err := profile(filepath.Join(dir, script+"-"+step+".pprof"))
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	var given map[string]any
 	if params != "" {
 		if err := json.Unmarshal([]byte(params), &given); err != nil {
