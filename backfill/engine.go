@@ -78,8 +78,11 @@ func execute(ctx context.Context, run *rikki.Run, opts Options, knobs Knobs, w w
 	if run.DryRun() {
 		return e.dryRun(ctx)
 	}
-	ref, err := run.Open(ctx, maxPool)
-	if err != nil {
+	var ref *conn.Ref
+	if err := e.tryAgain(ctx, func() (err error) { // the run's other connections have been made: who can't be reached now is gone for a while
+		ref, err = run.Open(ctx, maxPool)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -90,6 +93,7 @@ func execute(ctx context.Context, run *rikki.Run, opts Options, knobs Knobs, w w
 	if err := e.connect(ref); err != nil {
 		return nil, err
 	}
+	var err error
 	if e.source, err = e.reader(ctx); err != nil {
 		return nil, err
 	}

@@ -119,6 +119,29 @@ func answerBadly(t *testing.T, kind string, fault faultrig.Fault, least int, wal
 	s.undo(t, coll, result.Run, before)
 }
 
+// A server that is gone at the moment when a backfill opens its own connections is waited for.
+func TestBackfillWaitsForItsConnections(t *testing.T) {
+	t.Parallel()
+	const docs, refusals = 50, 14 // one every half a second at most; opening takes 5 s until it gives up
+	s := onShared(t)
+	s.URI += "&heartbeatFrequencyMS=500"
+	coll := s.seed(t, "docs", docs)
+	before, app := hash(t, coll), s.own(t, nil)
+	fault := faultrig.FailCommand(t, mongotest.Client(t), faultrig.Fault{
+		Commands: []string{"hello", "isMaster"}, AppName: s.AppName + "-marks", Times: refusals, Close: true,
+	})
+	began := time.Now()
+	result, err := app.Run(t.Context(), "marks", &rikki.RunOptions{Params: marks("docs", 10, nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := fault.Off(); n != refusals || time.Since(began) < 5*time.Second {
+		t.Errorf("%d connections were refused, and the run took %s: the fault did not happen", n, time.Since(began))
+	}
+	s.audit(t, coll, result.Run, docs)
+	s.undo(t, coll, result.Run, before)
+}
+
 // own is an app of the test's own process that faults are meant for.
 func (s *scene) own(t testing.TB, routes *faultrig.Routes) *rikki.App {
 	t.Helper()

@@ -4,7 +4,6 @@ package faults_test
 
 import (
 	"context"
-	"encoding/json"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -151,11 +150,7 @@ func TestFrozenBackfillChangesNothingAnyMore(t *testing.T) {
 			record := v.await(t, v.run, 2*time.Minute, rikki.Succeeded)
 			tookOver(t, record, 1)
 			before := hash(t, v.coll)
-			v.process.Thaw()
-			var seen outcome
-			if err := json.Unmarshal(v.process.Await(t, "ended").Value, &seen); err != nil {
-				t.Fatal(err)
-			}
+			seen := thawed(t, v.process)
 			if seen.Run != v.run || seen.Recorded || seen.Kind != "lease" {
 				t.Errorf("%s: the stale process says %+v", v.point, seen)
 			}

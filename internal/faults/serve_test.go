@@ -191,6 +191,26 @@ func TestFrozenOwnerFindsItsRunLost(t *testing.T) {
 	}
 }
 
+// thawed lets a process go on and returns how it sees its run end. It may have lost the run once before, for want of time.
+func thawed(t *testing.T, p *faultrig.Process) (seen outcome) {
+	t.Helper()
+	ends := func() (all []faultrig.Event) {
+		for _, e := range p.Events() {
+			if e.Name == "ended" {
+				all = append(all, e)
+			}
+		}
+		return all
+	}
+	before := len(ends())
+	p.Thaw()
+	faultrig.Eventually(t, time.Minute, "the stale process to see its run end", func(context.Context) (bool, error) { return len(ends()) > before, nil })
+	if err := json.Unmarshal(ends()[before].Value, &seen); err != nil {
+		t.Fatal(err)
+	}
+	return seen
+}
+
 func freezeOwner(t *testing.T, at string) {
 	t.Helper()
 	s := onShared(t).shortLease()
@@ -207,11 +227,7 @@ func freezeOwner(t *testing.T, at string) {
 	s.start(t)
 	record := s.await(t, id, time.Minute, rikki.Succeeded)
 	tookOver(t, record, 1)
-	stale.Thaw()
-	var seen outcome
-	if err := json.Unmarshal(stale.Await(t, "ended").Value, &seen); err != nil {
-		t.Fatal(err)
-	}
+	seen := thawed(t, stale)
 	// Whichever wakes up first notices: the lease's keeper, or the script that looks for later attempts. When all is done but the
 	// recording, the time for that may be over.
 	noticed := seen.Kind == "lease" || seen.Kind == "error" || seen.Kind == "" && at == "record.before-end"
