@@ -60,6 +60,9 @@ type RunOptions struct {
 	// that has this ID already is left as it is. Default: a new ID.
 	ID string
 
+	// Reason is why [App.Continue] goes on, for the audit log.
+	Reason string
+
 	// Force makes [App.Continue] accept a program or parameters that are not
 	// those that the run began with.
 	Force bool

@@ -94,7 +94,7 @@ func TestPauseAndContinue(t *testing.T) {
 		t.Error("a program that doesn't know the script went on with it")
 	}
 
-	result, err := app.Continue(t.Context(), id, nil)
+	result, err := app.Continue(t.Context(), id, &rikki.RunOptions{Actor: "ann", Reason: "it is quiet again"})
 	if err != nil || result.Run != id || result.State != rikki.Succeeded || result.Counters["steps"] != 3 || result.Progress.Done != 3 {
 		t.Fatalf("continue: %+v, %v", result, err)
 	}
@@ -106,8 +106,11 @@ func TestPauseAndContinue(t *testing.T) {
 		t.Errorf("continue what has ended: %v", err)
 	}
 	audit, err := app.Audit(t.Context(), id)
-	if err != nil || len(audit) != 1 || audit[0].Action != "pause" || audit[0].From != rikki.Running || audit[0].To != rikki.Pausing || audit[0].At.IsZero() {
-		t.Errorf("audit: %+v, %v", audit, err)
+	if err != nil || len(audit) != 2 || audit[0].Action != "pause" || audit[0].From != rikki.Running || audit[0].To != rikki.Pausing || audit[0].At.IsZero() {
+		t.Fatalf("audit: %+v, %v", audit, err)
+	}
+	if r := audit[1]; r.Action != "resume" || r.Actor != "ann" || r.Reason != "it is quiet again" || r.From != rikki.Paused || r.To != rikki.Running {
+		t.Errorf("audit of what went on: %+v", r)
 	}
 }
 

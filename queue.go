@@ -245,7 +245,7 @@ func sourceName(s store.Source) string {
 // now, and waits for its end as [App.Run] does. It goes on from the last checkpoint,
 // in the same run with the next attempt, and leaves the queue. Its parameters are
 // those that it began with; secrets come from [Config.LookupEnv]. Of the options,
-// Force and Observers have a meaning here.
+// Actor and Reason, which the audit log has, Force and Observers have a meaning here.
 //
 // The result is nil if the run didn't go on: [ErrNotFound], [ErrState],
 // [ErrSourceChanged], an [*UnknownScriptError], an [*AlreadyRunningError], a
@@ -284,12 +284,26 @@ func (a *App) resume(ctx context.Context, id string, opts *RunOptions) (*Result,
 		}
 		h.began = time.Now()
 		h.run, err = s.Take(ctx, past.ID, e.opts.Concurrency, a.taker(), store.Force(opts.Force))
+		if err == nil && opts.part == nil && past.State != Queued {
+			a.noteResumed(ctx, s, past, h.run, *opts)
+		}
 		return recordError(past.Script, err)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return a.goOn(ctx, h, *opts)
+}
+
+// noteResumed puts into the audit log who goes on with a run that rested. The run is taken by then, and goes on in any case.
+func (a *App) noteResumed(ctx context.Context, s *store.Store, past, now store.Run, opts RunOptions) {
+	err := s.Audit(ctx, store.Entry{
+		Run: now.ID, Script: now.Script, Action: store.Resume, Actor: cmp.Or(opts.Actor, a.cfg.Actor), Reason: a.redactor.Text(opts.Reason),
+		From: past.State, To: now.State, Forced: opts.Force,
+	})
+	if err != nil {
+		a.Log().Warn("the audit log doesn't say who goes on with the run", "run_id", now.ID, "error", err)
+	}
 }
 
 func (a *App) taker() store.Taker {

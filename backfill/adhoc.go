@@ -21,12 +21,12 @@ const AdHocName = "backfill"
 // AdHoc is a backfill that is described by its parameters alone, for the command
 // line: a filter, and an update or a deletion.
 type AdHoc struct {
-	Collection string   `required:"true" help:"The collection to walk."`
-	Filter     string   `format:"mongo-filter" default:"{}" help:"Which documents, as extended JSON."`
+	Collection string   `required:"true" minLength:"1" help:"The collection to walk."`
+	Filter     string   `minLength:"1" format:"mongo-filter" default:"{}" help:"Which documents, as extended JSON."`
 	Update     string   `placeholder:"JSON" help:"The change: an aggregation pipeline [{…}], or an update document {\"$set\": {…}}."`
 	Delete     bool     `help:"Delete the documents instead."`
 	Key        string   `default:"_id" help:"The field to walk by: indexed, unique and not changed."`
-	Fields     []string `help:"The top-level fields that may change; a chunk that changes another stops the run."`
+	Fields     []string `minItems:"1" help:"The top-level fields that may change; a chunk that changes another stops the run."`
 }
 
 // Backfill implements [Described].

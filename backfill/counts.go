@@ -43,16 +43,22 @@ func (e *engine) count2run(c store.Counts) {
 	}
 }
 
-// breaker pauses the run when too many documents fail.
+// breaker pauses the run when too many documents fail. Whoever resumes it has seen those that failed until then: they count no more.
 func (e *engine) breaker(now store.Counts) {
 	limit, rate := e.opts.MaxFailures, e.opts.MaxFailureRate
+	failed, done := now.Failed-e.earlier.Failed, now.Matched-e.earlier.Matched
 	switch {
-	case now.Failed == 0:
+	case failed == 0:
 	case limit < 0:
 		e.fail(fmt.Errorf("a document failed; see the failures of run %s", e.run.ID()))
-	case now.Failed > limit && float64(now.Failed) > rate*float64(now.Matched):
-		e.fail(fmt.Errorf("%w by itself: %d of %d documents failed, more than the limit of %d and %g %%; see the failures, and resume or retry them",
-			rikki.ErrPaused, now.Failed, now.Matched, limit, 100*rate))
+	case e.total > 0 && now.Matched >= e.total: // nothing is left to do: a pause would keep nothing from happening
+	case failed > limit && float64(failed) > rate*float64(done):
+		most := fmt.Sprintf("the limit of %d", limit)
+		if rate > noShare {
+			most += fmt.Sprintf(" and %g %%", 100*rate)
+		}
+		e.fail(fmt.Errorf("%w by itself: %d of %d documents failed, more than %s; look at the failures, and resume it to go on all the same",
+			rikki.ErrPaused, failed, done, most))
 	}
 }
 

@@ -2,10 +2,12 @@ package backfill
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki/internal/journal"
@@ -20,6 +22,13 @@ type Forecast struct {
 	Matched    int64  `json:"matched"`   // 0: counting took too long
 	Partitions int    `json:"partitions"`
 	Index      string `json:"index"` // that the walk goes by
+
+	// Complete tells that the sample is all that the run would do.
+	Complete bool `json:"complete,omitempty"`
+
+	// Gone is how many of the documents that the run is limited to are not there,
+	// or don't match its filter; it is known where the sample is complete.
+	Gone int64 `json:"gone,omitempty"`
 
 	Sampled   int64    `json:"sampled"`
 	Changed   int64    `json:"changed"` // of the sample
@@ -62,26 +71,39 @@ func (e *engine) dryRun(ctx context.Context) (any, error) {
 		return nil, fmt.Errorf("counting %s: %w", e.ns(), err)
 	}
 	e.total = total
-	e.run.Progress().SetTotal(min(max(total, 0), sampleSize))
+	size := int64(sampleSize)
+	if limit := e.knobs.Limit; limit > 0 {
+		e.total, size = min(total, limit), min(size, limit)
+	}
+	e.run.Progress().SetTotal(min(max(total, 0), size))
 	w := journal.NewWriter(e.opts.Journal)
+	f.Complete = true
 	for _, p := range parts {
-		for !p.Done && f.Sampled < sampleSize {
-			next, err := e.trial(ctx, f, w, p)
+		for !p.Done && f.Sampled < size {
+			next, err := e.trial(ctx, f, w, p, int(size-f.Sampled))
 			if err != nil {
 				return nil, err
 			}
 			p = next
 		}
+		f.Complete = f.Complete && p.Done
+	}
+	if f.Complete {
+		f.Matched, e.total = f.Sampled, f.Sampled
+		if e.picks() {
+			f.Gone = max(0, total-f.Sampled)
+		}
+		e.run.Progress().SetTotal(f.Sampled)
 	}
 	e.estimate(f, w)
 	return f, e.announced(outside, f.Matched) // as the run itself would
 }
 
 // trial does a part of the sample.
-func (e *engine) trial(ctx context.Context, f *Forecast, w *journal.Writer, p store.Partition) (store.Partition, error) {
+func (e *engine) trial(ctx context.Context, f *Forecast, w *journal.Writer, p store.Partition, size int) (store.Partition, error) {
 	began := time.Now()
 	c := &chunk{
-		e: e, part: p, size: int(sampleSize - f.Sampled), bytes: chunkBytes, journal: w, memory: newMemory(e), trouble: newTrouble(), dry: true,
+		e: e, part: p, size: size, bytes: chunkBytes, journal: w, memory: newMemory(e), trouble: newTrouble(), dry: true,
 	}
 	if err := e.retried.open(ctx, p); err != nil {
 		return p, err
@@ -99,7 +121,7 @@ func (e *engine) trial(ctx context.Context, f *Forecast, w *journal.Writer, p st
 	f.Unchanged += c.counts.Unchanged
 	f.Written += c.counts.Written
 	for _, failure := range c.failures {
-		f.Failed = append(f.Failed, store.ClipMessage(failure.Key.String(), shownText)+": "+store.ClipMessage(failure.Message, shownText))
+		f.Failed = append(f.Failed, store.ClipMessage(relaxed(failure.Key), shownText)+": "+store.ClipMessage(failure.Message, shownText))
 	}
 	e.run.Progress().Set(f.Sampled)
 	e.count2run(c.counts)
@@ -116,12 +138,24 @@ func (e *engine) estimate(f *Forecast, w *journal.Writer) {
 	}
 	sampled := f.Duration
 	f.Duration = 0
-	if f.Sampled == 0 || f.Matched == 0 {
+	if f.Sampled == 0 || e.total <= 0 {
 		return
 	}
-	share := float64(f.Matched) / float64(f.Sampled)
+	share := float64(e.total) / float64(f.Sampled)
 	f.Duration = time.Duration(float64(sampled) * share / float64(e.opts.Workers)).Round(time.Second)
 	touched := f.Changed + f.Deleted + f.Written
 	f.JournalBytes = w.Forecast(int64(float64(w.Len())*share), sampleSize)
 	f.OplogBytes = int64(float64(touched)*share)*perEntry + f.JournalBytes + int64(float64(w.Size())*share/2)
+}
+
+// relaxed is a value as relaxed extended JSON, as the preview shows it.
+func relaxed(v bson.RawValue) string {
+	data, err := bson.MarshalExtJSON(bson.D{{Key: "v", Value: v}}, false, false)
+	var doc struct {
+		V json.RawMessage `json:"v"`
+	}
+	if err != nil || json.Unmarshal(data, &doc) != nil {
+		return v.String()
+	}
+	return string(doc.V)
 }

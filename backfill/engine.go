@@ -60,13 +60,14 @@ type engine struct {
 	budget   budget
 	advanced atomic.Bool // the run's record knows that this attempt gets on
 
-	mu     sync.Mutex
-	counts store.Counts
-	total  int64
-	queue  []store.Partition       // nobody works on them, and they are not done
-	active int                     // workers
-	ended  error                   // why the workers stop; nil while they go on
-	halt   context.CancelCauseFunc // ends their waiting
+	mu      sync.Mutex
+	counts  store.Counts
+	earlier store.Counts // of earlier attempts
+	total   int64
+	queue   []store.Partition       // nobody works on them, and they are not done
+	active  int                     // workers
+	ended   error                   // why the workers stop; nil while they go on
+	halt    context.CancelCauseFunc // ends their waiting
 }
 
 // execute runs a backfill from its plan, or from where an earlier attempt has left it, to its verification.
@@ -210,6 +211,7 @@ func (e *engine) begin(ctx context.Context) error {
 			e.queue = append(e.queue, p)
 		}
 	}
+	e.earlier = e.counts
 	e.budget.left.Store(max(0, e.knobs.Limit-e.counts.Matched)) // an earlier attempt has used some of it
 	e.total = plan.Total
 	e.run.Progress().SetTotal(e.total)

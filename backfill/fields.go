@@ -193,3 +193,16 @@ func appendSimple(dst []byte, name string, value any) (_ []byte, simple bool) {
 	}
 	return dst, true
 }
+
+// guard refuses a chunk that changes fields which the script didn't declare.
+func (c *chunk) guard() error {
+	if len(c.e.opts.Fields) == 0 {
+		return nil
+	}
+	for path := range c.journal.Touched() {
+		if len(path) > 0 && !slices.Contains(c.e.opts.Fields, path[0]) {
+			return fmt.Errorf("%w: a chunk would change %s, and only %s may change (Options.Fields, --fields)", ErrGuard, path, strings.Join(c.e.opts.Fields, ", "))
+		}
+	}
+	return nil
+}

@@ -86,7 +86,8 @@ type Options struct {
 
 	// MaxFailures is how many documents may fail before the run pauses itself, and
 	// MaxFailureRate which share of those that were done: both must be exceeded.
-	// Zero means 10 and 0.01. A negative MaxFailures ends the run at the first one.
+	// A run that goes on after it was paused counts anew. Zero means 10 and 0.01.
+	// A negative MaxFailures ends the run at the first one.
 	MaxFailures    int64
 	MaxFailureRate float64
 
@@ -115,6 +116,9 @@ const (
 	DefaultMaxFailureRate = 0.01
 
 	maxDefaultWorkers = 4
+
+	// noShare is a share that any failure exceeds: who gives a number means that number.
+	noShare = math.SmallestNonzeroFloat64
 )
 
 func (o Options) withDefaults() Options {
@@ -194,12 +198,13 @@ type Knobs struct {
 	MaxLag      *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
 	Gentle      string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
 	Limit       int64          `min:"1" help:"Stop after so many documents, for a canary."`
-	Only        []string       `placeholder:"ID" help:"Only the documents with these _ids; as extended JSON, or as text."`
-	FailedOf    string         `placeholder:"RUN" help:"Only the documents that failed in that run."`
+	Only        []string       `minItems:"1" placeholder:"ID" help:"Only the documents with these _ids; as extended JSON, or as text."`
+	FailedOf    string         `minLength:"1" placeholder:"RUN" help:"Only the documents that failed in that run."`
 	Window      string         `placeholder:"22:00-05:00" pattern:"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( .+)?$" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
 	MaxRuntime  time.Duration  `min:"1s" help:"Pause after this time."`
 	Journal     string         `enum:"changed,full,ids,off" help:"How much is kept for an undo."`
 	Hold        bool           `help:"Pause before the final step, the verification."`
+	MaxFailures *int64         `min:"-1" help:"Pause when more documents than this fail (default 10 that are more than 1 %); 0 for no limit, -1 to end at the first."`
 	MaxMatched  int64          `min:"1" help:"Stop when more documents than this match: what the dry run said, and some."`
 	AtLeastOnce bool           `help:"Go on without transactions on a standalone server: a chunk may be done twice."`
 }
@@ -214,6 +219,12 @@ func (k Knobs) apply(o Options) Options {
 	if k.MaxLag != nil {
 		o.MaxLag = limitOr(*k.MaxLag)
 	}
+	if k.MaxFailures != nil {
+		o.MaxFailures, o.MaxFailureRate = *k.MaxFailures, noShare
+		if *k.MaxFailures == 0 {
+			o.MaxFailures = math.MaxInt64
+		}
+	}
 	o.Gentle = cmp.Or(Gentle(k.Gentle), o.Gentle)
 	o.Journal = cmp.Or(Journal(k.Journal), o.Journal)
 	return o
@@ -224,6 +235,11 @@ func (k Knobs) check() error {
 	err := checkWindow(k.Window)
 	if len(k.Only) > 0 && k.FailedOf != "" {
 		err = params.Join(err, wrongParam("only", errors.New("contradicts --failed-of: each says which documents; leave one of them out")))
+	}
+	for _, word := range k.Only {
+		if strings.HasPrefix(word, "{") && !isExtended(word) { // as a text it would be an _id that nobody has
+			err = params.Join(err, wrongParam("only", fmt.Errorf("%s is not valid extended JSON", word)))
+		}
 	}
 	return err
 }

@@ -138,6 +138,8 @@ func (p *pacer) tell() {
 		text = fmt.Sprintf("gently, one chunk of %d at a time", s.Chunk)
 	case p.verifying:
 		text = fmt.Sprintf("chunks of %d", s.Chunk)
+	case s.Workers == 1:
+		text = fmt.Sprintf("1 worker, chunks of %d", s.Chunk)
 	}
 	if s.P95 > 0 {
 		text += fmt.Sprintf(", p95 %s", s.P95.Round(time.Millisecond))

@@ -70,6 +70,12 @@ func keysOf(words []string) []bson.RawValue {
 	return keys
 }
 
+// isExtended tells whether a word is a value as extended JSON.
+func isExtended(word string) bool {
+	var doc struct{ V any }
+	return json.Valid([]byte(word)) && bson.UnmarshalExtJSON([]byte(`{"v": `+word+`}`), false, &doc) == nil
+}
+
 // uuidOf reads a UUID in its usual form.
 func uuidOf(word string) ([]byte, bool) {
 	groups := strings.Split(word, "-")

@@ -86,7 +86,7 @@ func (w *pipelineWork) analyse(opts Options) error {
 	}
 	for _, field := range fields {
 		if len(opts.Fields) > 0 && !slices.Contains(opts.Fields, field) {
-			return fmt.Errorf("%w: the pipeline changes %s, and the script declares only %v (Options.Fields)", ErrGuard, field, opts.Fields)
+			return fmt.Errorf("%w: the pipeline changes %s, and only %s may change (Options.Fields, --fields)", ErrGuard, field, strings.Join(opts.Fields, ", "))
 		}
 	}
 	w.fields, w.looks = fields, opts.Journal != JournalOff // that the fields are the declared ones is known

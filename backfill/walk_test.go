@@ -102,6 +102,8 @@ func TestMixedKeysAreAllVisitedOnce(t *testing.T) {
 		bson.NewDateTimeFromTime(time.Now()),
 		bson.Timestamp{T: 1, I: 1},
 		bson.JavaScript("1"),
+		bson.CodeWithScope{Code: "1", Scope: bson.D{{Key: "a", Value: 1}}},
+		bson.DBPointer{DB: "a.b", Pointer: bson.NewObjectID()},
 		bson.MaxKey{},
 	}
 	for name, script := range map[string]rikki.Script{"function": backfill.New[bson.Raw](&count{}), "pipeline": backfill.NewPipeline(&countPipeline{})} {
@@ -185,12 +187,10 @@ func TestRefusesWhatCannotBeWalked(t *testing.T) {
 }
 
 // picky fails for some documents, in several ways.
-type picky struct {
-	MaxFailures int64
-}
+type picky struct{}
 
-func (p *picky) Backfill() backfill.Options {
-	return backfill.Options{Collection: "things", Chunk: 64, MaxFailures: p.MaxFailures, MaxFailureRate: 0.0001}
+func (*picky) Backfill() backfill.Options {
+	return backfill.Options{Collection: "things", Chunk: 64}
 }
 
 func (*picky) Change(_ context.Context, doc struct {

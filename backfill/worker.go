@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -352,19 +351,6 @@ func (c *chunk) writeJournal(ctx context.Context) error {
 		c.counts.Journal += int64(len(doc))
 	}
 	return c.e.store.AppendJournal(ctx, c.e.run.ID(), docs)
-}
-
-// guard refuses a chunk that changes fields which the script didn't declare.
-func (c *chunk) guard() error {
-	if len(c.e.opts.Fields) == 0 {
-		return nil
-	}
-	for path := range c.journal.Touched() {
-		if len(path) > 0 && !slices.Contains(c.e.opts.Fields, path[0]) {
-			return fmt.Errorf("%w: a chunk would change %s, and the script declares only %v (Options.Fields)", ErrGuard, path, c.e.opts.Fields)
-		}
-	}
-	return nil
 }
 
 // after is the partition once the chunk is committed.

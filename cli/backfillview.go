@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -13,8 +14,11 @@ import (
 // printForecast tells what a backfill would do.
 func (p *program) printForecast(f *backfill.Forecast) error {
 	matched := "an unknown number of documents match"
-	if f.Matched > 0 {
-		matched = "about " + term.Count(f.Matched) + " documents match"
+	switch {
+	case f.Complete:
+		matched = several(f.Matched, "document matches", "documents match")
+	case f.Matched > 0:
+		matched = "about " + several(f.Matched, "document matches", "documents match")
 	}
 	size := func(n int64) string {
 		if n == 0 {
@@ -23,12 +27,13 @@ func (p *program) printForecast(f *backfill.Forecast) error {
 		return "about " + term.Bytes(n)
 	}
 	took := ""
-	if f.Matched > 0 {
+	if f.Duration > 0 || f.Sampled > 0 && f.Matched > 0 {
 		took = "about " + term.Duration(max(f.Duration, time.Second))
 	}
 	return p.term.Fields(
-		term.Field{Key: "collection", Value: fmt.Sprintf("%s, about %s documents", f.Collection, term.Count(f.Documents))},
-		term.Field{Key: "walk", Value: fmt.Sprintf("%s, by the index on %s in %d partitions", matched, f.Index, f.Partitions)},
+		term.Field{Key: "collection", Value: fmt.Sprintf("%s, about %s", f.Collection, several(f.Documents, "document", "documents"))},
+		term.Field{Key: "walk", Value: fmt.Sprintf("%s, by the index on %s in %s", matched, f.Index, several(int64(f.Partitions), "partition", "partitions"))},
+		term.Field{Key: "gone", Value: goneText(f.Gone)},
 		term.Field{Key: "sample", Value: fmt.Sprintf("of %s: %s", term.Count(f.Sampled), sampleText(f))},
 		term.Field{Key: "fields", Value: strings.Join(f.Fields, ", ")},
 		term.Field{Key: "failed", Value: failedText(f.Failed)},
@@ -52,10 +57,33 @@ func failedText(failed []string) string {
 
 func sampleText(f *backfill.Forecast) string {
 	text := countList(
-		counted{f.Changed, "would be changed"}, counted{f.Deleted, "would be deleted"}, counted{f.Unchanged, "are right already"},
+		counted{f.Changed, "would be changed"}, counted{f.Deleted, "would be deleted"}, counted{f.Unchanged, isOrAre(f.Unchanged, "right already")},
 		counted{int64(len(f.Failed)), "would fail"}, counted{f.Written, "of other collections would be written"},
 	)
 	return cmp.Or(text, "nothing would be changed")
+}
+
+// several is a number with its noun.
+func several(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return term.Count(n) + " " + many
+}
+
+func isOrAre(n int64, what string) string {
+	if n == 1 {
+		return "is " + what
+	}
+	return "are " + what
+}
+
+// goneText is about documents that somebody asked for by their _ids.
+func goneText(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return several(n, "document that was asked for is", "documents that were asked for are") + " not there, or not for the filter"
 }
 
 // counted is a number of things, and what is said of them.
@@ -77,6 +105,11 @@ func countList(list ...counted) string {
 
 // printSummary tells what the last line, with its counters, leaves out.
 func (p *program) printSummary(s *backfill.Summary, fields ...term.Field) error {
+	return p.term.Fields(append(fields, summaryFields(s)...)...)
+}
+
+func summaryFields(s *backfill.Summary) []term.Field {
+	var fields []term.Field
 	if s.JournalBytes > 0 {
 		fields = append(fields, term.Field{Key: "journal", Value: term.Bytes(s.JournalBytes)})
 	}
@@ -87,10 +120,10 @@ func (p *program) printSummary(s *backfill.Summary, fields ...term.Field) error 
 		fields = append(fields, term.Field{Key: "gently", Value: "for " + term.Duration(s.Gentle) + ", to make room for others"})
 	}
 	if s.Limited {
-		fields = append(fields, term.Field{Key: "limited", Value: "stopped after " + term.Count(s.Matched) + " documents, as asked"})
+		fields = append(fields, term.Field{Key: "limited", Value: "stopped after " + several(s.Matched, "document", "documents") + ", as asked"})
 	}
 	if s.Gone > 0 {
-		fields = append(fields, term.Field{Key: "gone", Value: term.Count(s.Gone) + " that the run was limited to are not there any more, or don't match its filter"})
+		fields = append(fields, term.Field{Key: "gone", Value: goneText(s.Gone)})
 	}
 	if v := s.Verified; v != nil {
 		if v.Checked > 0 {
@@ -100,25 +133,19 @@ func (p *program) printSummary(s *backfill.Summary, fields ...term.Field) error 
 			fields = append(fields, term.Field{Key: "arrived", Value: term.Count(v.Arrived) + " came after the end of the walk was set; they were not visited"})
 		}
 	}
-	return p.term.Fields(fields...)
+	return fields
 }
 
-// walkFields are those of a run that is a backfill.
-func walkFields(i *backfill.Inspection) []term.Field {
-	if i == nil {
-		return nil
-	}
+// walkFields are those of a run that is a backfill: they say what its result, which may be nil, says as JSON.
+func walkFields(i *backfill.Inspection, result json.RawMessage) []term.Field {
+	summary := i.Summary
+	_ = json.Unmarshal(result, &summary) // what it lacks is not known
 	undone := make([]string, len(i.UndoneBy))
 	for n, u := range i.UndoneBy {
 		undone[n] = u.Run + ", " + stateText(u.State)
 	}
-	journal := ""
-	if i.JournalBytes > 0 {
-		journal = term.Bytes(i.JournalBytes)
+	fields := []term.Field{
+		{Key: "walk", Value: fmt.Sprintf("%s of %s done", term.Count(int64(i.PartitionsDone)), several(int64(i.Partitions), "partition", "partitions"))},
 	}
-	return []term.Field{
-		{Key: "walk", Value: fmt.Sprintf("%s of %s partitions done", term.Count(int64(i.PartitionsDone)), term.Count(int64(i.Partitions)))},
-		{Key: "journal", Value: journal},
-		{Key: "undone by", Value: strings.Join(undone, "\n")},
-	}
+	return append(append(fields, summaryFields(&summary)...), term.Field{Key: "undone by", Value: strings.Join(undone, "\n")})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,6 +67,9 @@ func (p *program) readSpec(args []string) ([]string, error) {
 		default:
 			continue
 		}
+		if slices.ContainsFunc(rest, func(s string) bool { return s == "--spec" || strings.HasPrefix(s, "--spec=") }) {
+			return nil, problemf(ExitUsage, "--spec can be given once")
+		}
 		config, err := p.specFile(name)
 		if err != nil {
 			return nil, err
@@ -92,12 +96,15 @@ func (p *program) specFile(name string) (string, error) {
 	spec := file.Map()
 	for _, key := range []string{"filter", "update"} {
 		if value, ok := spec[key]; ok {
-			if _, text := value.(string); !text {
-				encoded, err := json.Marshal(value)
-				if err != nil {
-					return "", err
-				}
-				spec[key] = string(encoded)
+			if spec[key], err = jsonOf(value); err != nil {
+				return "", err
+			}
+		}
+	}
+	if ids, ok := spec["only"].([]any); ok { // a number stands for itself
+		for i := range ids {
+			if ids[i], err = jsonOf(ids[i]); err != nil {
+				return "", err
 			}
 		}
 	}
@@ -109,5 +116,14 @@ func (p *program) specFile(name string) (string, error) {
 		return "", err
 	}
 	encoded, err := json.Marshal(spec)
+	return string(encoded), err
+}
+
+// jsonOf is what a file says in YAML, as the text that a flag would have.
+func jsonOf(value any) (string, error) {
+	if text, ok := value.(string); ok {
+		return text, nil
+	}
+	encoded, err := json.Marshal(value)
 	return string(encoded), err
 }

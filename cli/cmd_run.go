@@ -327,7 +327,7 @@ func countText(counters map[string]int64, progress *rikki.ProgressState) string 
 		return cmp.Or(-cmp.Compare(counters[a], counters[b]), cmp.Compare(a, b))
 	})
 	for i, name := range names {
-		names[i] = term.Count(counters[name]) + " " + name
+		names[i] = term.Count(counters[name]) + " " + strings.ReplaceAll(name, "_", " ")
 	}
 	return strings.Join(names, ", ")
 }

@@ -116,23 +116,39 @@ func newRunsShowCommand(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.showRun(record, walk)
+			asked, err := s.runs.Audit(ctx, record.ID)
+			switch {
+			case isDenied(err) && record.Control != nil: // who may not read the audit log sees the last change
+				asked = []rikki.Control{*record.Control}
+			case err != nil && !isDenied(err):
+				return err
+			}
+			return s.showRun(record, walk, asked)
 		})
 	}
 	return p.cobra(c)
 }
 
 // showRun prints a run; walk is nil unless it is a backfill.
-func (s *session) showRun(record rikki.Record, walk *backfill.Inspection) error {
+func (s *session) showRun(record rikki.Record, walk *backfill.Inspection, asked []rikki.Control) error {
 	p := s.p
 	if p.term.JSON() {
 		return p.term.Result(struct {
 			V int `json:"v"`
 			rikki.Record
-			Walk *backfill.Inspection `json:"backfill,omitempty"`
-		}{1, record, walk})
+			Walk  *backfill.Inspection `json:"backfill,omitempty"`
+			Audit []rikki.Control      `json:"audit,omitempty"`
+		}{1, record, walk, asked})
 	}
-	if err := p.term.Fields(append(recordFields(record), walkFields(walk)...)...); err != nil {
+	var walked []term.Field
+	shown := record
+	if walk != nil {
+		shown.Result = nil
+		if walked = walkFields(walk, nil); ended(record) {
+			walked = walkFields(walk, record.Result)
+		}
+	}
+	if err := p.term.Fields(append(recordFields(shown, asked), walked...)...); err != nil {
 		return err
 	}
 	for _, next := range p.actionsFor(record, walk) {

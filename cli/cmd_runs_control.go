@@ -181,7 +181,7 @@ func (p *program) runAgain(ctx context.Context, again *past, events bool) error 
 
 // again does what the past asks for.
 func (s *session) again(ctx context.Context, again *past, opts *rikki.RunOptions) (*rikki.Result, error) {
-	opts.Force = again.force
+	opts.Force, opts.Actor, opts.Reason = again.force, again.control.Actor, again.control.Reason
 	id := again.record.ID
 	if again.retry == nil {
 		result, err := s.runs.Continue(ctx, id, opts)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -111,23 +113,32 @@ func level3(level string) string { return level[:min(len(level), 3)] }
 
 // attrText shows the attributes of a record as key=value.
 func attrText(raw json.RawMessage) string {
-	var attrs map[string]json.RawMessage
-	if json.Unmarshal(raw, &attrs) != nil {
+	attrs := attrsOf(raw)
+	if attrs == nil {
 		return string(raw)
 	}
-	names := make([]string, 0, len(attrs))
-	for name := range attrs {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for i, name := range names {
-		value := unquoted(attrs[name])
+	parts := make([]string, len(attrs))
+	for i, a := range attrs {
+		value := a.Value.String()
 		if strings.ContainsAny(value, " \"") && !strings.HasPrefix(value, "{") {
-			value = string(attrs[name])
+			value = strconv.Quote(value)
 		}
-		names[i] = name + "=" + value
+		parts[i] = a.Key + "=" + value
 	}
-	return strings.Join(names, " ")
+	return strings.Join(parts, " ")
+}
+
+// attrsOf are the attributes of a record, in the order of their names; nil if they are none.
+func attrsOf(raw json.RawMessage) []slog.Attr {
+	var values map[string]json.RawMessage
+	if json.Unmarshal(raw, &values) != nil {
+		return nil
+	}
+	attrs := make([]slog.Attr, 0, len(values))
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		attrs = append(attrs, slog.String(name, unquoted(values[name])))
+	}
+	return attrs
 }
 
 func levelOf(name string) slog.Level {

@@ -16,7 +16,7 @@ import (
 // paceFlags are those of runs that go through many documents.
 type paceFlags struct {
 	Chunk      int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
-	Rate       float64        `min:"0" help:"Documents a second at most."`
+	Rate       float64        `min:"0" help:"Documents a second at most; 0 for no limit."`
 	MaxLag     *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
 	Gentle     string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
 	Window     string         `placeholder:"22:00-05:00" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
@@ -108,13 +108,14 @@ func (p *program) printUndoForecast(f *backfill.UndoForecast) error {
 		term.Field{Key: "looked at", Value: sample},
 		term.Field{Key: "outcome", Value: countList(
 			counted{f.Restored, "would be restored"}, counted{f.Deleted, "would be deleted again"},
-			counted{f.Written, "of other collections would be restored"}, counted{f.Unchanged, "are as before already"},
-			counted{int64(len(f.Conflicts)), "were changed by others since and would stay"},
+			counted{f.Written, "of other collections would be restored"}, counted{f.Unchanged, isOrAre(f.Unchanged, "as before already")},
+			counted{int64(len(f.Conflicts)), "changed by others since would stay"},
 		)},
 	); err != nil {
 		return err
 	}
 	if len(f.Conflicts) == 0 {
+		p.term.Next(p.call("runs", "undo", f.Undoes))
 		return nil
 	}
 	table := term.Table{Columns: []term.Column{{Name: "Conflict"}, {Name: "In"}, {Name: "Reason", Flex: true}}}
@@ -127,6 +128,7 @@ func (p *program) printUndoForecast(f *backfill.UndoForecast) error {
 	if n := len(f.Conflicts) - shownConflicts; n > 0 {
 		p.term.Note("… and %s more, all of them with --json", term.Count(int64(n)))
 	}
+	p.term.Next(p.call("runs", "undo", f.Undoes))
 	return nil
 }
 

@@ -87,9 +87,7 @@ func (s *session) showNewLogs(ctx context.Context, run string, filter *rikki.Log
 			continue
 		}
 		record := slog.NewRecord(log.Time.Local(), level, log.Message, 0)
-		if attrs := attrText(log.Attrs); attrs != "" {
-			record.AddAttrs(slog.String("with", attrs))
-		}
+		record.AddAttrs(attrsOf(log.Attrs)...)
 		if err := handler.Handle(ctx, record); err != nil {
 			return err
 		}

@@ -287,7 +287,7 @@ func scheduleFields(info schedule.Info, changes []schedule.Change) []term.Field 
 	params := ""
 	if raw != nil {
 		if data, err := raw.MarshalJSON(); err == nil {
-			params = paramText(data)
+			params = paramText(data, data)
 		}
 	}
 	return []term.Field{

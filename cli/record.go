@@ -41,7 +41,7 @@ func stateText(state rikki.State) string {
 func ended(r rikki.Record) bool { return !r.State.Active() && r.State != rikki.Queued }
 
 // recordFields is one run in full.
-func recordFields(r rikki.Record) []term.Field {
+func recordFields(r rikki.Record, asked []rikki.Control) []term.Field {
 	return []term.Field{
 		{Key: "run", Value: r.ID},
 		{Key: "script", Value: r.Script + dryRunText(r)},
@@ -50,7 +50,7 @@ func recordFields(r rikki.Record) []term.Field {
 		{Key: "took", Value: tookText(r)},
 		{Key: "queue", Value: queueText(r)},
 		{Key: "attempt", Value: attemptText(r)},
-		{Key: "asked", Value: controlText(r.Control)},
+		{Key: "asked", Value: controlsText(asked)},
 		{Key: "tuned", Value: tuningText(r)},
 		{Key: "repeats", Value: repeatsText(r)},
 		{Key: "undoes", Value: undoesText(r)},
@@ -60,12 +60,12 @@ func recordFields(r rikki.Record) []term.Field {
 		{Key: "database", Value: r.Database},
 		{Key: "source", Value: sourceText(r)},
 		{Key: "schedule", Value: scheduleText(r)},
-		{Key: "parameters", Value: paramText(r.Params)},
+		{Key: "parameters", Value: paramText(r.Params, r.Input)},
 		{Key: "progress", Value: progressText(r.Progress)},
 		{Key: "counters", Value: countText(r.Counters, nil)},
 		{Key: "findings", Value: findingText(r.Findings)},
 		{Key: "result", Value: jsonText(r.Result)},
-		{Key: "error", Value: failureText(r.Error)},
+		{Key: failureKey(r.State), Value: failureText(r.Error)},
 		{Key: "lease", Value: leaseText(r)},
 		{Key: "cut", Value: strings.Join(r.Cut, "\n")},
 		{Key: "logs", Value: droppedText(r)},
@@ -144,11 +144,23 @@ func attemptText(r rikki.Record) string {
 	return text
 }
 
-// controlText is what somebody last wanted of the run: "cancel by mira: wrong tenant".
-func controlText(c *rikki.Control) string {
-	if c == nil {
-		return ""
+// shownControls is how many of the changes from outside are shown to people.
+const shownControls = 10
+
+// controlsText is what was wanted of the run from outside, the oldest first, as the audit log has it.
+func controlsText(all []rikki.Control) string {
+	var lines []string
+	if more := len(all) - shownControls; more > 0 {
+		lines, all = append(lines, "… "+several(int64(more), "earlier change", "earlier changes")+", with --json"), all[more:]
 	}
+	for _, c := range all {
+		lines = append(lines, controlText(c))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// controlText is one change: "cancel by mira: wrong tenant".
+func controlText(c rikki.Control) string {
 	text := c.Action + " by " + c.Actor + " " + term.Ago(c.At, time.Now())
 	if c.Reason != "" {
 		text += ": " + c.Reason
@@ -203,15 +215,20 @@ func scheduleText(r rikki.Record) string {
 	return r.Schedule + ", for " + r.ScheduledAt.UTC().Format("2006-01-02 15:04:05 MST")
 }
 
-// paramText shows parameters one a line, as they would be given.
-func paramText(raw json.RawMessage) string {
+// paramText shows parameters one a line, as they would be given; those that are empty only if they were given.
+func paramText(raw, given json.RawMessage) string {
 	var values map[string]json.RawMessage
 	if json.Unmarshal(raw, &values) != nil {
 		return jsonText(raw)
 	}
+	var input map[string]json.RawMessage
+	_ = json.Unmarshal(given, &input) // nothing was given then
 	names := make([]string, 0, len(values))
-	for name := range values {
-		names = append(names, name)
+	for name, value := range values {
+		_, asked := input[name]
+		if text := string(value); asked || text != `""` && text != "false" && text != "null" {
+			names = append(names, name)
+		}
 	}
 	slices.Sort(names)
 	lines := make([]string, len(names))
@@ -225,6 +242,10 @@ func unquoted(raw json.RawMessage) string {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
 		return text
+	}
+	var number float64
+	if text := string(raw); strings.HasSuffix(text, ".0") && json.Unmarshal(raw, &number) == nil {
+		return strings.TrimSuffix(text, ".0") // which is how a double that is whole is kept
 	}
 	return string(raw)
 }
@@ -269,12 +290,22 @@ func jsonText(raw json.RawMessage) string {
 	return b.String()
 }
 
+// failureKey is what the text of [failureText] is: being paused is no error.
+func failureKey(s rikki.State) string {
+	switch s {
+	case rikki.Paused, rikki.Cancelled, rikki.Interrupted:
+		return "because"
+	default:
+		return "error"
+	}
+}
+
 func failureText(f *rikki.Failure) string {
 	if f == nil {
 		return ""
 	}
 	text := plainText(f.Message)
-	if f.Kind != "" && f.Kind != "error" {
+	if f.Kind != "" && f.Kind != "error" && !strings.HasPrefix(text, f.Kind) {
 		text = f.Kind + ": " + text
 	}
 	if f.Stack != "" {

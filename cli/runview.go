@@ -169,17 +169,22 @@ func (v *runView) tellMore(result *rikki.Result, err error) {
 	if why := plain(err); result.State == rikki.Paused && why != plain(rikki.ErrPaused) {
 		p.term.Note("%s", why)
 	}
-	if result.State != rikki.SucceededWithErrors || !result.Recorded || p.alone {
+	ended := result.State == rikki.SucceededWithErrors
+	if !result.Recorded || p.alone || !ended && result.State != rikki.Paused {
 		return
 	}
 	switch value := result.Value.(type) {
 	case *backfill.Summary:
 		if value.Failed > 0 {
 			p.term.Next(p.call("runs", "failures", result.Run))
+		}
+		if value.Failed > 0 && ended {
 			p.term.Next(p.call("runs", "retry", result.Run, "--failed-only"))
 		}
 	case *backfill.Undone:
-		p.term.Next(p.call("runs", "failures", result.Run))
+		if value.Summary != nil && value.Conflicts > 0 {
+			p.term.Next(p.call("runs", "failures", result.Run))
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -183,7 +184,7 @@ func (b block) short() bool { return b.key == keyRate || b.key == keyGentle }
 func (c *Controller) blocked(s Settings, now time.Time) block {
 	if !s.Window.Open(now) {
 		opens := s.Window.Opens(now)
-		return block{keyWindow, fmt.Sprintf("outside of the window %s, which opens in %s", s.Window, opens.Sub(now).Round(time.Minute)), opens}
+		return block{keyWindow, fmt.Sprintf("outside of the window %s, which opens in %s", s.Window, minutes(opens.Sub(now))), opens}
 	}
 	for _, sensor := range c.sensors {
 		if sensor.Name == Lag && s.MaxLag == 0 {
@@ -204,4 +205,12 @@ func (c *Controller) blocked(s Settings, now time.Time) block {
 		return block{keyRate, fmt.Sprintf("rate limit of %g documents/s", s.Rate), now.Add(wait)}
 	}
 	return c.gentle.blocked(s, now)
+}
+
+// minutes is a duration for people, to the minute: 16h59m, 3m, and below a minute the seconds.
+func minutes(d time.Duration) string {
+	if d < time.Minute {
+		return d.Round(time.Second).String()
+	}
+	return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
 }

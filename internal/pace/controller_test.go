@@ -421,7 +421,7 @@ func TestOutsideOfTheWindow(t *testing.T) {
 		next(t, c).Done(Outcome{Docs: 1})
 		time.Sleep(5*time.Hour + time.Minute)
 		got, turn := waiting(t, c)
-		if got() || c.Reason() != "outside of the window 22:00-05:00 UTC, which opens in 16h59m0s" {
+		if got() || c.Reason() != "outside of the window 22:00-05:00 UTC, which opens in 16h59m" {
 			t.Errorf("reason %q", c.Reason())
 		}
 		time.Sleep(16*time.Hour + 59*time.Minute)

@@ -143,7 +143,7 @@ func (s *Store) whyNotControlled(ctx context.Context, id string, a Action) (Run,
 	}
 	switch {
 	case run.State.Final():
-		return no("it is " + run.State.String())
+		return no("it has ended as " + run.State.String())
 	case a != Cancel && !run.Fresh() && !run.Resumable:
 		return no("its script keeps no checkpoints (Options.Resumable)")
 	case a == Resume && run.State == Pausing:

@@ -101,6 +101,8 @@ func (s *Store) whyNotStartable(ctx context.Context, id string) error {
 	switch {
 	case err != nil:
 		return err
+	case run.State.Active():
+		return fmt.Errorf("run %s: %w: it is %s; if its process has died, it can go on when its lease has ended", run.ID, ErrTransition, run.State)
 	case run.State != Queued && run.State != Paused && run.State != Interrupted:
 		return fmt.Errorf("run %s: %w: it is %s and can't go on", run.ID, ErrTransition, run.State)
 	case !run.Fresh() && !run.Resumable:

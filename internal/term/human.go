@@ -92,21 +92,25 @@ func Ago(t, now time.Time) string {
 		return "-"
 	}
 	d := now.Sub(t)
-	format := "%s ago"
+	format, half := "%s ago", time.Duration(0)
 	if d < 0 {
-		d, format = -d, "in %s"
+		// What comes is rounded to the nearest, or what was set for two hours would be "in 1 h" at once.
+		d, format, half = -d, "in %s", 1
+	}
+	in := func(unit time.Duration, name string) string {
+		return fmt.Sprintf(format, fmt.Sprintf("%d %s", (d+half*unit/2)/unit, name))
 	}
 	switch {
 	case d < 5*time.Second:
 		return "just now"
 	case d < time.Minute:
-		return fmt.Sprintf(format, fmt.Sprintf("%d s", d/time.Second))
+		return in(time.Second, "s")
 	case d < time.Hour:
-		return fmt.Sprintf(format, fmt.Sprintf("%d min", d/time.Minute))
+		return in(time.Minute, "min")
 	case d < 24*time.Hour:
-		return fmt.Sprintf(format, fmt.Sprintf("%d h", d/time.Hour))
+		return in(time.Hour, "h")
 	case d < 7*24*time.Hour:
-		return fmt.Sprintf(format, fmt.Sprintf("%d d", d/(24*time.Hour)))
+		return in(24*time.Hour, "d")
 	}
 	return t.Format(time.DateOnly)
 }

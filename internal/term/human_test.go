@@ -44,6 +44,7 @@ func TestHuman(t *testing.T) {
 		{"AgoDays", Ago(now.Add(-50*time.Hour), now), "2 d ago"},
 		{"AgoDate", Ago(now.Add(-30*24*time.Hour), now), "2026-10-24"},
 		{"AgoFuture", Ago(now.Add(5*time.Minute), now), "in 5 min"},
+		{"AgoFutureJustSet", Ago(now.Add(2*time.Hour-3*time.Second), now), "in 2 h"},
 		{"AgoNever", Ago(time.Time{}, now), "-"},
 		{"Time", Time(now), "2026-11-23 10:00:00"},
 		{"TimeNever", Time(time.Time{}), "-"},
