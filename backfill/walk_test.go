@@ -333,7 +333,7 @@ func TestPauseResumeAndTune(t *testing.T) {
 		t.Errorf("summary %+v", s)
 	}
 	controls, err := app.Audit(t.Context(), id)
-	if err != nil || len(controls) != 2 || controls[0].Action != "tune" {
+	if err != nil || len(controls) != 3 || controls[0].Action != "tune" || controls[2].Action != "resume" {
 		t.Errorf("audit %+v (%v)", controls, err)
 	}
 }
