@@ -179,11 +179,12 @@ func TestFrozenBackfillChangesNothingAnyMore(t *testing.T) {
 func TestTwoProcessesFightForABackfill(t *testing.T) {
 	t.Parallel()
 	s := onShared(t).shortLease()
+	const pause = 60 * time.Millisecond
 	docs := rounds(t, 400)
 	coll := s.seed(t, "docs", docs)
 	before, changes := hash(t, coll), faultrig.Record(t, s.db)
 	fighters := []*faultrig.Process{s.start(t), s.start(t)}
-	id := s.enqueue(t, "marks", marks("docs", 5, map[string]any{"pause": "60ms"}))
+	id := s.enqueue(t, "marks", marks("docs", 5, map[string]any{"pause": pause.String()}))
 	freezes := 0
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -196,7 +197,7 @@ func TestTwoProcessesFightForABackfill(t *testing.T) {
 			break
 		}
 		if freezes >= rounds(t, 3) {
-			s.await(t, id, 2*time.Minute, rikki.Succeeded)
+			s.await(t, id, 2*time.Minute+time.Duration(docs)*pause, rikki.Succeeded)
 			continue
 		}
 		// The one that has the run.
