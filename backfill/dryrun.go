@@ -23,6 +23,10 @@ type Forecast struct {
 	Partitions int    `json:"partitions"`
 	Index      string `json:"index"` // that the walk goes by
 
+	// MaxMatched is what to say for --max-matched, so that the run stops if more than
+	// a tenth more match by then; 0 where the number isn't known.
+	MaxMatched int64 `json:"max_matched,omitempty"`
+
 	// Complete tells that the sample is all that the run would do.
 	Complete bool `json:"complete,omitempty"`
 
@@ -95,6 +99,7 @@ func (e *engine) dryRun(ctx context.Context) (any, error) {
 		}
 		e.run.Progress().SetTotal(f.Sampled)
 	}
+	f.MaxMatched = f.Matched + f.Matched/10 //nolint:mnd // the tenth
 	e.estimate(f, w)
 	return f, e.announced(outside, f.Matched) // as the run itself would
 }

@@ -84,6 +84,10 @@ type Options struct {
 	// one small chunk at a time and rests after each. Empty is [GentleAuto].
 	Gentle Gentle
 
+	// Unreadable is what the run does when it can't be told how far the secondaries are
+	// behind: one is down, or the server doesn't answer. Empty is [UnreadableWait].
+	Unreadable Unreadable
+
 	// MaxFailures is how many documents may fail before the run pauses itself, and
 	// MaxFailureRate which share of those that were done: both must be exceeded.
 	// A run that goes on after it was paused counts anew. Zero means 10 and 0.01.
@@ -106,6 +110,16 @@ const (
 	GentleAuto   = Gentle(pace.GentleAuto) // while others are there
 	GentleAlways = Gentle(pace.GentleAlways)
 	GentleNever  = Gentle(pace.GentleNever)
+)
+
+// Unreadable says what a run does without a signal that it should heed.
+type Unreadable string
+
+// The ways. A member that is down may be any time behind when it comes back: to wait for it is safe, and to go on
+// keeps to the lag of those that can be reached.
+const (
+	UnreadableWait   Unreadable = "wait"
+	UnreadableIgnore Unreadable = "ignore"
 )
 
 // Defaults of [Options].
@@ -197,6 +211,7 @@ type Knobs struct {
 	Rate        *float64       `min:"0" help:"Documents a second at most; 0 for no limit."`
 	MaxLag      *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
 	Gentle      string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
+	Unreadable  string         `enum:"wait,ignore" help:"What to do when the lag can't be told, as a member is down (default wait)."`
 	Limit       int64          `min:"1" help:"Stop after so many documents, for a canary."`
 	Only        []string       `minItems:"1" placeholder:"ID" help:"Only the documents with these _ids; as extended JSON, or as text."`
 	FailedOf    string         `minLength:"1" placeholder:"RUN" help:"Only the documents that failed in that run."`
@@ -226,6 +241,7 @@ func (k Knobs) apply(o Options) Options {
 		}
 	}
 	o.Gentle = cmp.Or(Gentle(k.Gentle), o.Gentle)
+	o.Unreadable = cmp.Or(Unreadable(k.Unreadable), o.Unreadable)
 	o.Journal = cmp.Or(Journal(k.Journal), o.Journal)
 	return o
 }

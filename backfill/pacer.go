@@ -34,6 +34,9 @@ func newPacer(e *engine, signals *signals) (*pacer, error) {
 		},
 		Sensors: []pace.Sensor{{Name: pace.FlowControl, OnUnknown: pace.IgnoreUnknown}},
 	}
+	if e.opts.Unreadable == UnreadableIgnore {
+		cfg.Sensors = append(cfg.Sensors, pace.Sensor{Name: pace.Lag, OnUnknown: pace.IgnoreUnknown})
+	}
 	if e.throttle != nil {
 		cfg.Throttle = e.throttle.Throttle
 	}

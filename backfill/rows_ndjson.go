@@ -109,8 +109,8 @@ func lineDocument(text []byte) (bson.Raw, error) {
 		return doc, nil
 	}
 	// Behind the document the decoder doesn't look.
-	var any json.RawMessage
-	return nil, fmt.Errorf("it is not one document: %w", json.Unmarshal(text, &any))
+	var rest json.RawMessage
+	return nil, fmt.Errorf("it is not one document: %w", json.Unmarshal(text, &rest))
 }
 
 func (j *jsonRows) Close() error { return closeIf(j.closer) }

@@ -17,6 +17,7 @@ type signals struct {
 	others   others
 	denied   bool // replSetGetStatus
 	noStatus bool // serverStatus
+	ignored  bool // the log knows that the lag can't be told, and is ignored
 }
 
 // newSignals takes a first look at what others do. One that fails is taken again.
@@ -37,9 +38,21 @@ func (s *signals) sample(ctx context.Context, c *pace.Controller) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
 	if !s.e.alone {
-		c.Observe(s.lag(ctx))
+		lag := s.lag(ctx)
+		if lag.Unknown && s.e.opts.Unreadable == UnreadableIgnore {
+			s.ignore(lag.Reason)
+		}
+		c.Observe(lag)
 	}
 	s.status(ctx, c)
+}
+
+// ignore tells the log, once, why nobody knows how far the secondaries are behind.
+func (s *signals) ignore(why string) {
+	if !s.ignored {
+		s.ignored = true
+		s.e.log.Warn("the run goes on without knowing how far all secondaries are behind (--unreadable=ignore)", "reason", why)
+	}
 }
 
 // lag is how far the members that have data are behind. A set of one has none.
@@ -74,7 +87,7 @@ func (s *signals) lag(ctx context.Context) pace.Signal {
 	case err != nil:
 		return pace.Unreadable(pace.Lag, err.Error())
 	}
-	return slowest(status.Members)
+	return s.slowest(status.Members)
 }
 
 // member is one line of replSetGetStatus.
@@ -92,8 +105,8 @@ const (
 	stateArbiter   = 7
 )
 
-// slowest is the lag of the member that is furthest behind. One that can't be reached is as far behind as can be.
-func slowest(members []member) pace.Signal {
+// slowest is the lag of the member that is furthest behind. One that can't be reached is as far behind as can be, unless it is to be ignored.
+func (s *signals) slowest(members []member) pace.Signal {
 	var newest time.Time
 	for _, m := range members {
 		if m.State == statePrimary {
@@ -106,7 +119,11 @@ func slowest(members []member) pace.Signal {
 		case m.State == stateArbiter || m.State == statePrimary:
 			continue
 		case m.Health == 0 || m.State != stateSecondary:
-			return pace.Unreadable(pace.Lag, fmt.Sprintf("member %s is not reachable or not in order, so nobody knows how far it is behind; to go on without it: runs tune RUN --max-lag=0s", m.Name))
+			if s.e.opts.Unreadable == UnreadableIgnore {
+				s.ignore(fmt.Sprintf("member %s is not reachable or not in order", m.Name))
+				continue
+			}
+			return pace.Unreadable(pace.Lag, fmt.Sprintf("member %s is not reachable or not in order, so nobody knows how far it is behind; to go on without it: runs tune RUN --max-lag=0s, or --unreadable=ignore from the start", m.Name))
 		}
 		if sig := pace.LagBetween(newest, m.Optime); sig.Unknown || sig.Value > worst.Value {
 			worst = sig

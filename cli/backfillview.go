@@ -30,6 +30,10 @@ func (p *program) printForecast(f *backfill.Forecast) error {
 	if f.Duration > 0 || f.Sampled > 0 && f.Matched > 0 {
 		took = "about " + term.Duration(max(f.Duration, time.Second))
 	}
+	guard := ""
+	if f.MaxMatched > 0 && !f.Complete {
+		guard = fmt.Sprintf("--max-matched=%d stops the run if by then a tenth more match", f.MaxMatched)
+	}
 	return p.term.Fields(
 		term.Field{Key: "collection", Value: fmt.Sprintf("%s, about %s", f.Collection, several(f.Documents, "document", "documents"))},
 		term.Field{Key: "walk", Value: fmt.Sprintf("%s, by the index on %s in %s", matched, f.Index, several(int64(f.Partitions), "partition", "partitions"))},
@@ -40,6 +44,7 @@ func (p *program) printForecast(f *backfill.Forecast) error {
 		term.Field{Key: "time", Value: took},
 		term.Field{Key: "journal", Value: size(f.JournalBytes)},
 		term.Field{Key: "oplog", Value: size(f.OplogBytes)},
+		term.Field{Key: "guard", Value: guard},
 	)
 }
 

@@ -144,3 +144,32 @@ func TestBackfillWaitsForASecondary(t *testing.T) {
 	s.audit(t, coll, id, docs)
 	t.Logf("held at %d of %d documents: %s", held, docs, reason)
 }
+
+// A member that is down may be any time behind when it comes back: whether that is waited for is the run's policy.
+func TestBackfillWaitsForAMemberThatIsDownUnlessToldOtherwise(t *testing.T) {
+	t.Parallel()
+	set := faultrig.Borrow(t)
+	s := onSet(t, set)
+	const docs = 2000
+	waits, goesOn := s.seed(t, "waits", docs), s.seed(t, "goes-on", docs)
+	s.start(t)
+	first := s.enqueue(t, "marks", marks("waits", 50, map[string]any{"rate": 200}))
+	faultrig.Eventually(t, time.Minute, "some work", func(ctx context.Context) (bool, error) {
+		n, err := waits.CountDocuments(ctx, bson.D{{Key: "n", Value: 1}})
+		return n > 0, err
+	})
+	set.Kill(t, set.Secondaries(t)[0])
+	faultrig.Eventually(t, time.Minute, "the run to wait", func(ctx context.Context) (bool, error) {
+		record, err := s.app.Record(ctx, first)
+		return record.Progress != nil && strings.HasPrefix(record.Progress.Message, "waiting: replication lag can't be read: member"), err
+	})
+	second := s.enqueue(t, "marks", marks("goes-on", 50, map[string]any{"blind": true}))
+	s.await(t, second, time.Minute, rikki.Succeeded)
+	s.audit(t, goesOn, second, docs)
+	if record, err := s.app.Record(t.Context(), first); err != nil || record.State.Final() {
+		t.Errorf("the one that waits is %s, %v", record.State, err)
+	}
+	set.Heal(t)
+	s.await(t, first, time.Minute, rikki.Succeeded)
+	s.audit(t, waits, first, docs)
+}

@@ -27,6 +27,7 @@ type Marks struct {
 	Coll   string
 	Pause  time.Duration // for each document
 	Lag    time.Duration
+	Blind  bool   // goes on while a member's lag can't be told
 	Lookup bool   // reads each document once more, by the connection that all scripts share
 	Gate   string // a collection: while it has a document, the run waits
 
@@ -35,7 +36,11 @@ type Marks struct {
 
 // Backfill implements backfill.Described.
 func (m *Marks) Backfill() backfill.Options {
-	return backfill.Options{Collection: m.Coll, MaxLag: m.Lag, Gentle: backfill.GentleNever, Script: rikki.Options{Name: "marks", Concurrency: -1, Drain: time.Second}}
+	opts := backfill.Options{Collection: m.Coll, MaxLag: m.Lag, Gentle: backfill.GentleNever, Script: rikki.Options{Name: "marks", Concurrency: -1, Drain: time.Second}}
+	if m.Blind {
+		opts.Unreadable = backfill.UnreadableIgnore
+	}
+	return opts
 }
 
 // Setup implements rikki.Setupper.

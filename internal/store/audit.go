@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -67,5 +68,7 @@ func (s *Store) Entries(ctx context.Context, run string) ([]Entry, error) {
 	if err := cur.All(ctx, &entries); err != nil {
 		return nil, wrap("read the audit log", err)
 	}
+	// Within a second, the _ids of two processes have no order.
+	slices.SortStableFunc(entries, func(a, b Entry) int { return a.At.Compare(b.At) })
 	return entries, nil
 }

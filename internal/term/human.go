@@ -92,13 +92,16 @@ func Ago(t, now time.Time) string {
 		return "-"
 	}
 	d := now.Sub(t)
-	format, half := "%s ago", time.Duration(0)
-	if d < 0 {
-		// What comes is rounded to the nearest, or what was set for two hours would be "in 1 h" at once.
-		d, format, half = -d, "in %s", 1
+	format, comes := "%s ago", d < 0
+	if comes {
+		d, format = -d, "in %s"
 	}
 	in := func(unit time.Duration, name string) string {
-		return fmt.Sprintf(format, fmt.Sprintf("%d %s", (d+half*unit/2)/unit, name))
+		n := d / unit
+		if comes { // rounded to the nearest, or what was set for two hours would be "in 1 h" at once
+			n = (d + unit/2) / unit
+		}
+		return fmt.Sprintf(format, fmt.Sprintf("%d %s", n, name))
 	}
 	switch {
 	case d < 5*time.Second:
