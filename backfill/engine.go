@@ -46,6 +46,7 @@ type engine struct {
 	client  *mongo.Client
 	coll    *mongo.Collection
 	source  reader
+	view    *view       // what a function can see of documents; nil: all
 	retried *failedWalk // of a run that is limited to what failed; else nil
 	store   *store.Store
 	walk    *store.Walk

@@ -104,9 +104,15 @@ func (f *fieldChange) outcome(dst []byte, before bson.Raw) (after bson.Raw, ok b
 			return nil, false
 		}
 		if len(f.unset) > 0 && slices.Contains(f.unset, string(e.Name)) {
+			if occurs(rest, e.Name) {
+				return nil, false // the server removes only one of them
+			}
 			continue
 		}
 		if set := f.assigned(e.Name); set != nil {
+			if set.placed {
+				return nil, false // and changes only one
+			}
 			e, set.placed = set.Element, true
 		}
 		doc = append(doc, e.Raw...)
@@ -119,6 +125,17 @@ func (f *fieldChange) outcome(dst []byte, before bson.Raw) (after bson.Raw, ok b
 		}
 	}
 	return rawbson.Close(doc, start), true
+}
+
+func occurs(rest []byte, name []byte) bool {
+	for len(rest) > 0 {
+		e, tail, ok := rawbson.Next(rest)
+		if !ok || bytes.Equal(e.Name, name) {
+			return ok
+		}
+		rest = tail
+	}
+	return false
 }
 
 func (f *fieldChange) assigned(name []byte) *assignment {

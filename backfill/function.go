@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -19,12 +20,13 @@ type functionWork struct {
 	// changes is one change for each item, or an error of the item.
 	changes func(ctx context.Context, items []bson.Raw) ([]Change, []error, error)
 	done    func(item bson.Raw) (bool, error) // nil without a Doner
+	sees    reflect.Type                      // what documents are decoded into
 	// encoding is the client's.
 	encoding conn.Encoding
 }
 
 func newFunction[T any](script Changer[T]) work {
-	w := &functionWork{}
+	w := &functionWork{sees: reflect.TypeFor[T]()}
 	w.done = doneFunc[T](w, script)
 	w.changes = func(ctx context.Context, items []bson.Raw) ([]Change, []error, error) {
 		changes, errs := make([]Change, len(items)), make([]error, len(items))
@@ -47,7 +49,7 @@ func newFunction[T any](script Changer[T]) work {
 }
 
 func newBatch[T any](script BatchChanger[T], hooks any) work {
-	w := &functionWork{}
+	w := &functionWork{sees: reflect.TypeFor[T]()}
 	w.done = doneFunc[T](w, hooks)
 	w.changes = func(ctx context.Context, items []bson.Raw) ([]Change, []error, error) {
 		docs, errs := make([]T, 0, len(items)), make([]error, len(items))
@@ -131,7 +133,7 @@ func DB(ctx context.Context) *mongo.Database {
 }
 
 func (w *functionWork) prepare(_ context.Context, e *engine) error {
-	w.encoding = e.run.Encoding()
+	w.encoding, e.view = e.run.Encoding(), newView(w.sees, e)
 	return nil
 }
 
@@ -145,6 +147,9 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 	if err := c.advance(ctx, b.last, b.end); err != nil || len(b.items) == 0 {
 		return err
 	}
+	if err := b.complete(ctx, c.e, b.lacking(), c.bytes); err != nil {
+		return err
+	}
 	ctx = context.WithValue(ctx, databaseKey{}, c.e.coll.Database())
 	items, index := w.healthy(c, b)
 	began := time.Now()
@@ -153,23 +158,40 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 	if err != nil {
 		return err
 	}
-	out := newWrites(c, b.whole, changes)
-	for i, item := range items {
+	out := newWrites(c, &b, changes)
+	if err := w.complete(ctx, out, index, changes); err != nil {
+		return err
+	}
+	for i, at := range index {
 		err := errs[i]
 		if err == nil {
 			err = changes[i].check(c.e.opts.Key)
 		}
 		if err == nil {
-			err = out.add(index[i], item, changes[i])
+			err = out.add(at, b.items[at], changes[i])
 		}
 		if errors.Is(err, ErrKey) {
 			return err
 		}
 		if err != nil {
-			c.fail(b.keys[index[i]], reasonOf(classOf(err), err, 1))
+			c.fail(b.keys[at], reasonOf(classOf(err), err, 1))
 		}
 	}
+	out.batch = nil // what was read needs no memory any more
 	return out.run(ctx)
+}
+
+// complete fetches whole what the changes take more of than was read.
+func (w *functionWork) complete(ctx context.Context, out *writes, index []int, changes []Change) error {
+	var wanted []int
+	for i, at := range index {
+		if out.looks && !out.enough(at, changes[i]) {
+			wanted = append(wanted, at)
+		}
+	}
+	err := out.batch.complete(ctx, out.c.e, wanted, out.c.bytes)
+	out.batch.view.learn(len(out.batch.items), len(out.batch.full))
+	return err
 }
 
 // healthy are the items but for those that are passed by, each with its place in the chunk.
@@ -188,6 +210,14 @@ func (w *functionWork) healthy(c *chunk, b batch) ([]bson.Raw, []int) {
 }
 
 func (w *functionWork) leftover(ctx context.Context, e *engine, p store.Partition, n int) (leftover, error) {
+	found, err := w.lookAgain(ctx, e, p, n)
+	if errors.Is(err, errWhole) {
+		return w.lookAgain(ctx, e, p, n)
+	}
+	return found, err
+}
+
+func (w *functionWork) lookAgain(ctx context.Context, e *engine, p store.Partition, n int) (leftover, error) {
 	b, err := e.source.read(ctx, p, n, chunkBytes)
 	if err != nil {
 		return leftover{}, err
@@ -196,7 +226,11 @@ func (w *functionWork) leftover(ctx context.Context, e *engine, p store.Partitio
 	if found.looked == 0 { // what Options.Stages leave of these documents; there may be others behind
 		return found, nil
 	}
+	if err := b.complete(ctx, e, b.lacking(), chunkBytes); err != nil {
+		return found, err
+	}
 	if w.done != nil {
+		b.view.learn(len(b.items), len(b.full))
 		for _, item := range b.items {
 			done, err := w.done(item)
 			if err != nil || !done {
@@ -209,6 +243,16 @@ func (w *functionWork) leftover(ctx context.Context, e *engine, p store.Partitio
 	if err != nil {
 		return found, err
 	}
+	var wanted []int
+	for i, c := range changes {
+		if b.isPart(i) && c.kind == changeFields && !b.view.knows(c) {
+			wanted = append(wanted, i)
+		}
+	}
+	if err := b.complete(ctx, e, wanted, chunkBytes); err != nil {
+		return found, err
+	}
+	b.view.learn(len(b.items), len(b.full))
 	for i, item := range b.items {
 		// One that fails is left, too: whoever reads this takes off what has failed in the run.
 		if errs[i] != nil || changes[i].kind != changeNone && !changes[i].holds(w.encoding, item) {

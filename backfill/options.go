@@ -50,7 +50,8 @@ type Options struct {
 	Key string
 
 	// Projection limits what a function gets of each document. The _id and the key
-	// are always there.
+	// are always there. By default a function gets the fields of its type: see
+	// [Changer].
 	Projection any
 
 	// Stages are aggregation stages that make what a function gets, such as a

@@ -192,7 +192,7 @@ func (w *pipelineWork) foresee(ctx context.Context, e *engine, p store.Partition
 	if err != nil {
 		return nil, nil, false, fmt.Errorf("reading %s: %w", e.ns(), err)
 	}
-	b, err := e.collect(ctx, cur, n, bytes)
+	b, err := e.collect(ctx, cur, n, bytes, &e.sizes)
 	if err != nil {
 		return nil, nil, false, err
 	}

@@ -19,6 +19,10 @@ type Described interface {
 }
 
 // A Changer says for each document what shall become of it.
+//
+// Of documents that are decoded into a struct, only its fields are fetched, and the
+// rest where a change takes it: that makes no difference but in time. Where T is
+// [bson.Raw], a map, or has an inline map or UnmarshalBSON, whole documents are.
 type Changer[T any] interface {
 	Described
 

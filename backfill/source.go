@@ -36,6 +36,8 @@ type batch struct {
 	end   bool            // there is nothing behind
 	whole bool            // the items are whole documents of the collection
 	bad   map[int]error   // of items that can't be read
+	view  *view           // not nil: the items are what it shows of documents
+	full  map[int]bool    // those of them that are whole documents all the same
 }
 
 func (e *engine) reader(ctx context.Context) (reader, error) {
@@ -87,14 +89,21 @@ func (r *collectionReader) plan(ctx context.Context) ([]store.Partition, int64, 
 }
 
 func (r *collectionReader) read(ctx context.Context, p store.Partition, n, bytes int) (batch, error) {
-	n = r.e.sizes.fit(n, bytes)
 	if len(r.e.opts.Stages) > 0 {
-		return r.aggregate(ctx, p, n, bytes)
+		return r.aggregate(ctx, p, r.e.sizes.fit(n, bytes), bytes)
 	}
+	view, sizes := r.e.view.open(), &r.e.sizes
+	if view != nil {
+		sizes = &view.sizes
+	}
+	n = sizes.fit(n, bytes)
 	opts := options.Find().SetSort(r.e.hint()).SetHint(r.e.hint()).SetLimit(int64(n)).SetBatchSize(int32(n) + 1). //nolint:gosec // n is a chunk
 															SetComment(r.e.run.ID())
-	whole := r.e.opts.Projection == nil
-	if !whole {
+	whole := r.e.opts.Projection == nil && view == nil
+	switch {
+	case view != nil:
+		opts.SetProjection(view.projection())
+	case !whole:
 		projection, err := project(r.e.opts.Projection, r.e.opts.Key)
 		if err != nil {
 			return batch{}, err
@@ -105,8 +114,8 @@ func (r *collectionReader) read(ctx context.Context, p store.Partition, n, bytes
 	if err != nil {
 		return batch{}, fmt.Errorf("reading %s: %w", r.e.ns(), err)
 	}
-	b, err := r.e.collect(ctx, cur, n, bytes)
-	b.whole = whole
+	b, err := r.e.collect(ctx, cur, n, bytes, sizes)
+	b.whole, b.view = whole, view
 	return b, err
 }
 
@@ -145,7 +154,7 @@ func (r *collectionReader) aggregate(ctx context.Context, p store.Partition, n, 
 	if err != nil {
 		return batch{}, fmt.Errorf("reading %s: %w", r.e.ns(), err)
 	}
-	b, err := r.e.collect(ctx, cur, n, bytes)
+	b, err := r.e.collect(ctx, cur, n, bytes, &r.e.sizes)
 	if err != nil {
 		return batch{}, err
 	}
@@ -194,7 +203,7 @@ func (e *engine) boundary(ctx context.Context, p store.Partition, n int) (last b
 }
 
 // collect reads at most n documents of a cursor, and stops when it has enough bytes.
-func (e *engine) collect(ctx context.Context, cur *mongo.Cursor, n, bytes int) (batch, error) {
+func (e *engine) collect(ctx context.Context, cur *mongo.Cursor, n, bytes int, sizes *sizes) (batch, error) {
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }() // what it could say, Next says
 	b := batch{items: make([]bson.Raw, 0, n), keys: make([]bson.RawValue, 0, n)}
 	read := 0
@@ -217,7 +226,7 @@ func (e *engine) collect(ctx context.Context, cur *mongo.Cursor, n, bytes int) (
 	}
 	if len(b.keys) > 0 {
 		b.last = b.keys[len(b.keys)-1]
-		e.sizes.learn(read / len(b.items))
+		sizes.learn(read / len(b.items))
 	}
 	return b, nil
 }

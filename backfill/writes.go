@@ -24,10 +24,12 @@ import (
 type writes struct {
 	c        *chunk
 	encoding conn.Encoding // the client's
-	whole    bool          // items are whole documents of the collection
+	batch    *batch        // the items
 	looks    bool          // see [engine.looks]
-	own      *target
-	other    map[string]*target
+	// elsewhere says that some change is about another document than its item, perhaps about that of another item.
+	elsewhere bool
+	own       *target
+	other     map[string]*target
 }
 
 // target is what happens to one collection.
@@ -48,17 +50,18 @@ type images struct {
 	id            bson.RawValue
 	before, after bson.Raw
 	known, sure   bool // before and after need not be read
+	part          bool // they are parts, with all that changes
 }
 
-func newWrites(c *chunk, whole bool, changes []Change) *writes {
+func newWrites(c *chunk, b *batch, changes []Change) *writes {
 	c.memory.reset()
 	looks := c.e.looks()
 	elsewhere := slices.ContainsFunc(changes, func(c Change) bool { return c.target != nil })
 	own := &target{
 		coll: c.e.coll, updates: c.memory.updates, deletes: c.memory.deletes, images: map[string]*images{},
-		direct: looks && whole && !elsewhere && c.e.opts.Journal != JournalFull,
+		direct: looks && (b.whole || b.view != nil) && !elsewhere && c.e.opts.Journal != JournalFull,
 	}
-	return &writes{c: c, encoding: c.e.run.Encoding(), whole: whole, looks: looks, own: own, other: map[string]*target{}}
+	return &writes{c: c, encoding: c.e.run.Encoding(), batch: b, looks: looks, elsewhere: elsewhere, own: own, other: map[string]*target{}}
 }
 
 // add puts a change of an item into the commands, with what is written elsewhere because of it: all of that or, if any can't be
@@ -89,8 +92,8 @@ func (w *writes) addOwn(index int, item bson.Raw, c Change) error {
 		}
 		return nil
 	}
-	id, before := item.Lookup("_id"), item
-	if !w.whole {
+	id, before, part := item.Lookup("_id"), item, w.batch.isPart(index)
+	if !w.batch.whole && w.batch.view == nil || !w.enough(index, c) {
 		before = nil
 	}
 	if c.target != nil {
@@ -105,7 +108,7 @@ func (w *writes) addOwn(index int, item bson.Raw, c Change) error {
 	if id.IsZero() {
 		return fmt.Errorf("the item has no _id: say with Change.For which document it is about")
 	}
-	im := images{id: id, before: before, known: before != nil}
+	im := images{id: id, before: before, known: before != nil, part: part && before != nil}
 	switch c.kind {
 	case changeFields:
 		return w.addFields(index, im, c)
@@ -138,6 +141,8 @@ func (w *writes) addFields(index int, im images, c Change) error {
 			return nil
 		}
 		im.after, im.sure = after, true
+	} else if im.part { // the document after will be read whole
+		im.before, im.known, im.part = nil, false, false
 	}
 	if err := w.note(w.own, im); err != nil {
 		return err
@@ -279,6 +284,9 @@ func (w *writes) journal(t *target, im *images) error {
 		if err := w.c.e.keptKey(im.before, im.after); err != nil {
 			return err
 		}
+	}
+	if im.part {
+		return w.c.journal.AddPart(im.before, im.after)
 	}
 	_, err := w.c.journal.Add(t.ns, im.before, im.after)
 	return err

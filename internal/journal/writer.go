@@ -63,6 +63,17 @@ func NewWriter(mode Mode) *Writer {
 // namespace is "" for the run's own collection, otherwise database.collection. It is false if nothing changed, in which
 // case nothing is noted. The documents may be reused when Add returns.
 func (w *Writer) Add(namespace string, before, after bson.Raw) (bool, error) {
+	return w.add(namespace, before, after, false)
+}
+
+// AddPart is like [Writer.Add] for parts of a document of the run's own collection: the _id and other fields, in their order. All
+// that changed must be among them, and no field may have been removed: what it stood behind isn't known.
+func (w *Writer) AddPart(before, after bson.Raw) error {
+	_, err := w.add("", before, after, true)
+	return err
+}
+
+func (w *Writer) add(namespace string, before, after bson.Raw, part bool) (bool, error) {
 	op, doc := Update, after
 	switch {
 	case before == nil && after == nil:
@@ -75,6 +86,9 @@ func (w *Writer) Add(namespace string, before, after bson.Raw) (bool, error) {
 		return false, nil
 	case !w.differ.diff(before, after):
 		op = Replace
+	}
+	if part && op != Update {
+		return false, fmt.Errorf("journal a part of a document: %s takes all of it", op)
 	}
 	id, ok := rawbson.Lookup(doc, "_id")
 	if !ok {
