@@ -107,7 +107,7 @@ func TestDryRunForecastsAndChangesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			f, ok := result.Value.(*backfill.Forecast)
-			if !ok || f.Sampled != 100 || f.Changed != 100 || f.Matched != 1234 || f.JournalBytes == 0 || len(f.Fields) != 1 {
+			if !ok || f.Sampled != 100 || f.Changed != 100 || f.Matched != 1234 || f.MaxMatched != 1357 || f.JournalBytes == 0 || len(f.Fields) != 1 {
 				t.Errorf("forecast %+v", result.Value)
 			}
 			if p := result.Preview; p == nil || len(p.Changes) != 20 || len(p.Changes[0].Fields) != 1 {

@@ -125,16 +125,8 @@ func failuresLife(t *testing.T, n int, keep bool) map[string]int {
 // However many documents fail, the run, the export, the retry and its verification take as much memory.
 func TestMemoryOfFailures(t *testing.T) {
 	small, large := twoSizes(100_000)
-	of := failuresLife(t, small, false)
-	list := failuresLife(t, large, false)
-	t.Logf("most memory in bytes: %d failures %v, %d failures %v", small, of, large, list)
-	if steps := grows(of, list, large-small); len(steps) > 0 {
+	if steps := growing(t, small, large, func(n int) map[string]int { return failuresLife(t, n, false) }); len(steps) > 0 {
 		t.Errorf("memory grows with the failures in %v", steps)
-	}
-	for step, most := range list {
-		if most > 16*mib {
-			t.Errorf("%s: %d MiB", step, most/mib)
-		}
 	}
 	t.Run("WhatIsKeptIsSeen", func(t *testing.T) {
 		small, large := twoSizes(6000)
@@ -194,9 +186,7 @@ func TestMemoryOfVerificationAndUndo(t *testing.T) {
 		t.Run(fmt.Sprintf("conflicts=%t", conflicts), func(t *testing.T) {
 			small, large := twoSizes(200_000)
 			small += 1000 // more than the dry run of an undo looks at
-			of, list := undoLife(t, small, conflicts), undoLife(t, large, conflicts)
-			t.Logf("most memory in bytes: %d documents %v, %d documents %v", small, of, large, list)
-			if steps := grows(of, list, large-small); len(steps) > 0 {
+			if steps := growing(t, small, large, func(n int) map[string]int { return undoLife(t, n, conflicts) }); len(steps) > 0 {
 				t.Errorf("memory grows with the documents in %v", steps)
 			}
 		})

@@ -105,7 +105,29 @@ func metered(t *testing.T, db *mongo.Database, m *meter, scripts ...rikki.Script
 	return app
 }
 
-// grows tells of each step whether its memory grows with the number of documents: by more than so many bytes for each.
+// growing tells of each step of a life whether its memory grows with the number of documents. What happens to be held at a moment
+// is found once in a while; what grows is found each time.
+func growing(t *testing.T, small, large int, life func(n int) map[string]int) []string {
+	t.Helper()
+	of, list := life(small), life(large)
+	for range 2 {
+		if len(grows(of, list, large-small)) == 0 {
+			break
+		}
+		for step, most := range life(large) {
+			list[step] = min(list[step], most)
+		}
+	}
+	t.Logf("most memory in bytes: %d documents %v, %d documents %v", small, of, large, list)
+	for step, most := range list {
+		if most > 16*mib {
+			t.Errorf("%s: %d MiB", step, most/mib)
+		}
+	}
+	return grows(of, list, large-small)
+}
+
+// grows compares two lives: by more than so many bytes for each document more.
 func grows(small, large map[string]int, docs int) []string {
 	const noise, perDocument = mib / 4, 40
 	var list []string
