@@ -63,9 +63,9 @@ func TestBackfillGoesOnWhateverBecomesOfThePrimary(t *testing.T) {
 		happened++
 		set.PrimaryOtherThan(t, primary)
 		elected := time.Now()
-		faultrig.Eventually(t, time.Minute, "progress after "+faults[i%len(faults)], func(ctx context.Context) (bool, error) {
+		eventually(t, time.Minute, "progress after "+faults[i%len(faults)], func(ctx context.Context) (bool, error) {
 			n, err := coll.CountDocuments(ctx, bson.D{{Key: "n", Value: 1}})
-			return n > done, ignore(err)
+			return n > done, err
 		})
 		slowest = max(slowest, time.Since(elected))
 		if i%3 == 1 {
@@ -89,8 +89,17 @@ func TestBackfillGoesOnWhateverBecomesOfThePrimary(t *testing.T) {
 	t.Logf("%d faults, %d attempts; working again at the latest %s after the election", happened, record.Attempt, slowest.Round(time.Millisecond))
 }
 
-// ignore is for questions that are asked again.
-func ignore(error) error { return nil }
+// eventually is [faultrig.Eventually] for questions to servers that may be away or stand still: each has three seconds for its answer, and is
+// asked again.
+func eventually(t testing.TB, limit time.Duration, what string, ask func(context.Context) (bool, error)) {
+	t.Helper()
+	faultrig.Eventually(t, limit, what, func(ctx context.Context) (bool, error) {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		yes, err := ask(ctx)
+		return yes && err == nil, nil
+	})
+}
 
 // Case 21: a secondary falls behind; the backfill waits, says why, writes nothing meanwhile, and goes on.
 func TestBackfillWaitsForASecondary(t *testing.T) {

@@ -86,9 +86,9 @@ func TestTerminatedWithoutAMajorityEndsInItsGrace(t *testing.T) {
 // underWay waits until so many documents are done.
 func (s *scene) underWay(t testing.TB, coll *mongo.Collection, n int64) {
 	t.Helper()
-	faultrig.Eventually(t, time.Minute, "some work", func(ctx context.Context) (bool, error) {
+	eventually(t, time.Minute, "some work", func(ctx context.Context) (bool, error) {
 		done, err := coll.CountDocuments(ctx, bson.D{{Key: "n", Value: 1}})
-		return done >= n, ignore(err)
+		return done >= n, err
 	})
 }
 

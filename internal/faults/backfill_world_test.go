@@ -54,9 +54,9 @@ func TestBackfillWhenAServersClockIsOff(t *testing.T) {
 	owner.Kill()
 	died := time.Now()
 	s.start(t)
-	faultrig.Eventually(t, time.Minute, "another process to take over", func(ctx context.Context) (bool, error) {
+	eventually(t, time.Minute, "another process to take over", func(ctx context.Context) (bool, error) {
 		record, err := s.app.Record(ctx, id)
-		return record.Attempt > 1, ignore(err)
+		return record.Attempt > 1, err
 	})
 	took := time.Since(died)
 	faultrig.Last(t, ttl)
