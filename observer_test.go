@@ -1,7 +1,6 @@
 package rikki_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/locked"
 	"github.com/rikki-go/rikki/rikkitest"
 )
 
@@ -190,7 +190,7 @@ func TestObserverCannotHarmARun(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log lockedBuffer
+			var log locked.Buffer
 			bad, good := &watcher{}, &watcher{}
 			cfg := configOf(t, rikkitest.DB(t))
 			cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
@@ -211,21 +211,4 @@ func TestObserverCannotHarmARun(t *testing.T) {
 			}
 		})
 	}
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -49,10 +49,10 @@ func (e *engine) summary(v *Verified) *Summary {
 // conclude verifies what was done and makes the result.
 func (e *engine) conclude(ctx context.Context) (any, error) {
 	point.Reached("run.before-end")
-	e.run.Progress().SetTotal(e.summary(nil).Matched) // what was planned was an estimate
+	done := e.summary(nil)
+	e.run.Progress().SetTotal(done.Matched) // what was planned was an estimate
 	var verified *Verified
-	limited := e.summary(nil).Limited
-	if !limited {
+	if !done.Limited {
 		if err := e.hold(ctx); err != nil {
 			return e.summary(nil), err
 		}

@@ -555,21 +555,9 @@ func TestUndoAmongWriters(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	wrote := make(chan int64, 1)
-	go func() {
-		var n int64
-		for i := 0; ctx.Err() == nil; i = (i + 7) % 400 {
-			res, err := things.UpdateByID(context.WithoutCancel(ctx), i, bson.D{{Key: "$inc", Value: bson.D{{Key: "m", Value: 1}}}})
-			if err == nil {
-				n += res.ModifiedCount
-			}
-		}
-		wrote <- n
-	}()
+	stop := foreground(t, things, 400)
 	result, err := backfill.Undo(t.Context(), app, run.Run, &rikki.RunOptions{Params: &backfill.UndoRun{Chunk: 20}})
-	stop()
-	n := <-wrote
+	n := stop()
 	if err != nil || undone(t, result).Changed != 400 {
 		t.Fatalf("%+v, %v", result, err)
 	}

@@ -375,6 +375,27 @@ func TestAWorkerThatLostTheRunWritesNothing(t *testing.T) {
 	once(t, things, 300)
 }
 
+// foreground counts up the field m of documents with the _ids 0 to docs-1, one after another, until it is stopped. Stopping it returns how often it wrote.
+func foreground(t *testing.T, coll *mongo.Collection, docs int) (stop func() int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	wrote := make(chan int64, 1)
+	go func() {
+		var n int64
+		for i := 0; ctx.Err() == nil; i = (i + 7) % docs {
+			res, err := coll.UpdateByID(context.WithoutCancel(ctx), i, bson.D{{Key: "$inc", Value: bson.D{{Key: "m", Value: 1}}}})
+			if err == nil {
+				n += res.ModifiedCount
+			}
+		}
+		wrote <- n
+	}()
+	return func() int64 {
+		cancel()
+		return <-wrote
+	}
+}
+
 func TestForegroundWritersAreNotLost(t *testing.T) {
 	t.Parallel()
 	db := rikkitest.DB(t)
@@ -382,21 +403,9 @@ func TestForegroundWritersAreNotLost(t *testing.T) {
 	for i := range 400 {
 		insert(t, things, bson.D{{Key: "_id", Value: i}, {Key: "m", Value: 0}})
 	}
-	ctx, stop := context.WithCancel(t.Context())
-	wrote := make(chan int64, 1)
-	go func() {
-		var n int64
-		for i := 0; ctx.Err() == nil; i = (i + 7) % 400 {
-			res, err := things.UpdateByID(context.WithoutCancel(ctx), i, bson.D{{Key: "$inc", Value: bson.D{{Key: "m", Value: 1}}}})
-			if err == nil {
-				n += res.ModifiedCount
-			}
-		}
-		wrote <- n
-	}()
+	stop := foreground(t, things, 400)
 	_, err := rikkitest.Try(t, db, backfill.New[bson.Raw](&count{}), nil)
-	stop()
-	n := <-wrote
+	n := stop()
 	if err != nil {
 		t.Fatal(err)
 	}

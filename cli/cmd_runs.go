@@ -144,9 +144,11 @@ func (s *session) showRun(record rikki.Record, walk *backfill.Inspection, asked 
 	shown := record
 	if walk != nil {
 		shown.Result = nil
-		if walked = walkFields(walk, nil); ended(record) {
-			walked = walkFields(walk, record.Result)
+		result := record.Result
+		if !ended(record) { // an earlier attempt's
+			result = nil
 		}
+		walked = walkFields(walk, result)
 	}
 	if err := p.term.Fields(append(recordFields(shown, asked), walked...)...); err != nil {
 		return err

@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -11,13 +10,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/rikki-go/rikki/internal/locked"
 	"github.com/rikki-go/rikki/internal/mongotest"
 )
 
@@ -36,21 +35,7 @@ type serving struct {
 	cmd    *exec.Cmd
 	url    string
 	exited chan struct{}
-
-	mu  sync.Mutex
-	err bytes.Buffer
-}
-
-func (s *serving) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err.Write(b)
-}
-
-func (s *serving) said() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err.String()
+	said   locked.Buffer
 }
 
 var healthAt = regexp.MustCompile(`(http://127\.0\.0\.1:\d+)/healthz`)
@@ -72,17 +57,17 @@ func demoWith(t *testing.T, uri string, out io.Writer, args ...string) *exec.Cmd
 func startServing(t *testing.T, uri string, args ...string) *serving {
 	t.Helper()
 	s := &serving{exited: make(chan struct{})}
-	s.cmd = demoWith(t, uri, s, append([]string{"serve", "--listen=127.0.0.1:0", "--poll=100ms"}, args...)...)
+	s.cmd = demoWith(t, uri, &s.said, append([]string{"serve", "--listen=127.0.0.1:0", "--poll=100ms"}, args...)...)
 	go func() { defer close(s.exited); _ = s.cmd.Wait() }()
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Kill()
 		<-s.exited
 		if t.Failed() {
-			t.Log(s.said())
+			t.Log(s.said.String())
 		}
 	})
 	within(t, "the address of its health", func() bool {
-		found := healthAt.FindStringSubmatch(s.said())
+		found := healthAt.FindStringSubmatch(s.said.String())
 		if found != nil {
 			s.url = found[1]
 		}
@@ -188,8 +173,8 @@ func TestReadyOnlyWithItsSchedules(t *testing.T) {
 	}
 	refuse("alwaysOn")
 	s := startServing(t, strings.Replace(mongo.URI(), "/?", "/health?", 1))
-	within(t, "the loss of the schedules", func() bool { return strings.Contains(s.said(), "no schedule is fired") })
-	within(t, "the queue", func() bool { return strings.Contains(s.said(), "Serving the queue") })
+	within(t, "the loss of the schedules", func() bool { return strings.Contains(s.said.String(), "no schedule is fired") })
+	within(t, "the queue", func() bool { return strings.Contains(s.said.String(), "Serving the queue") })
 	if h := s.ask(t, http.MethodGet, "/readyz"); h.status != http.StatusServiceUnavailable || h.OK || h.Ready || h.Drain {
 		t.Errorf("readyz without schedules: %+v", h)
 	}

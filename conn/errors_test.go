@@ -1,7 +1,6 @@
 package conn_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/embedded"
+	"github.com/rikki-go/rikki/internal/locked"
 	"github.com/rikki-go/rikki/internal/mongotest"
 )
 
@@ -34,7 +34,7 @@ type failure struct {
 
 func (want failure) check(t *testing.T, cfg conn.Config) {
 	t.Helper()
-	log := &lockedBuffer{}
+	log := &locked.Buffer{}
 	cfg.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s := source(t, cfg)
 	start := time.Now()
@@ -279,23 +279,6 @@ func listen(t *testing.T, serve func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 // TestConnectIsRetried cuts the first connections right behind the handshake of
 // the monitor, so that only the ping fails.
 func TestConnectIsRetried(t *testing.T) {
@@ -309,7 +292,7 @@ func TestConnectIsRetried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &lockedBuffer{}
+	log := &locked.Buffer{}
 	s := source(t, conn.Config{
 		URI: uri(t, "db"), AppName: name, HeartbeatInterval: 500 * time.Millisecond, ConnectFor: 20 * time.Second,
 		Log: slog.New(slog.NewTextHandler(log, nil)),

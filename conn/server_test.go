@@ -19,6 +19,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/rikki-go/rikki/conn"
+	"github.com/rikki-go/rikki/internal/locked"
 	"github.com/rikki-go/rikki/internal/mongotest"
 )
 
@@ -111,7 +112,7 @@ func TestStatus(t *testing.T) {
 func TestMajorityWhateverTheURISays(t *testing.T) {
 	t.Parallel()
 	var c commands
-	log := &lockedBuffer{}
+	log := &locked.Buffer{}
 	s := source(t, conn.Config{
 		URI: uri(t, mongotest.Name(t), "w=1", "journal=false", "readConcernLevel=local", "retryWrites=false"), Monitor: c.monitor(),
 		Log: slog.New(slog.NewTextHandler(log, nil)), ClientOptions: func(o *options.ClientOptions) { o.SetRetryWrites(false) },

@@ -1,7 +1,6 @@
 package canary_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +20,7 @@ import (
 	"github.com/rikki-go/rikki/cli"
 	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/embedded"
+	"github.com/rikki-go/rikki/internal/locked"
 	"github.com/rikki-go/rikki/internal/mongotest"
 	"github.com/rikki-go/rikki/params"
 )
@@ -92,28 +91,8 @@ func (s *Talker) Execute(ctx context.Context, run *rikki.Run) (any, error) {
 type stage struct {
 	root   *mongo.Client
 	server *embedded.Server
-	out    output
+	out    locked.Buffer
 	dir    string
-}
-
-// output is a buffer that a script's goroutine may write to as well.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-// take returns what was written since the last time.
-func (o *output) take() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	defer o.buf.Reset()
-	return o.buf.String()
 }
 
 func newStage(t *testing.T) *stage {
@@ -254,7 +233,7 @@ func TestNoSecretComesOut(t *testing.T) {
 		t.Errorf("exit codes %v: success, failure and wrong usage must all have happened", codes)
 	}
 
-	output := s.out.take()
+	output := s.out.Take()
 	// What the user typed is echoed by this test itself.
 	output = strings.ReplaceAll(output, "$ run talker --token="+parameter, "")
 	output = strings.ReplaceAll(output, "$ run talker --tokne="+parameter, "")
@@ -271,7 +250,7 @@ func TestNoSecretComesOut(t *testing.T) {
 
 	t.Run("ALeakWouldBeFound", func(t *testing.T) {
 		s.run(t, good, "run", "talker", "--manner=leak")
-		if len(search(s.out.take())) == 0 {
+		if len(search(s.out.Take())) == 0 {
 			t.Error("the search is blind")
 		}
 	})

@@ -6,14 +6,16 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/rikki-go/rikki/internal/locked"
 )
 
 func TestPrompt(t *testing.T) {
 	t.Parallel()
 
 	tty := &Terminal{In: true, Err: true}
-	ask := func(input string, opts Options) (*Term, *buffer) {
-		out := &buffer{}
+	ask := func(input string, opts Options) (*Term, *locked.Buffer) {
+		out := &locked.Buffer{}
 		return New(Stdio{In: strings.NewReader(input), Err: out}, opts), out
 	}
 
@@ -62,7 +64,7 @@ func TestPrompt(t *testing.T) {
 	t.Run("CancelledQuestionDoesNotWaitAndLosesNoAnswer", func(t *testing.T) {
 		t.Parallel()
 		r, w := io.Pipe()
-		term := New(Stdio{In: r, Err: &buffer{}}, Options{Terminal: tty})
+		term := New(Stdio{In: r, Err: &locked.Buffer{}}, Options{Terminal: tty})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		stop := errors.New("interrupted")
 		cancel(stop)

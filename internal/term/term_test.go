@@ -1,18 +1,17 @@
 package term
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/rikki-go/rikki/internal/locked"
 	"github.com/rikki-go/rikki/internal/plain"
 )
 
@@ -23,31 +22,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // hostile holds what data must never do: set the title, clear the screen, colour, move up, forge a line, reorder text.
 const hostile = "a\x1b]0;pwned\x07b\x1b[2J\x1b[31mc\x1b[1A\rd\nerror: forged\u202e\u009b1;1H\x00\x7f"
 
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
 type testBundle struct {
 	*Term
-	out, err *buffer
+	out, err *locked.Buffer
 }
 
 func setup(t *testing.T, opts Options) *testBundle {
 	t.Helper()
-	b := &testBundle{out: &buffer{}, err: &buffer{}}
+	b := &testBundle{out: &locked.Buffer{}, err: &locked.Buffer{}}
 	b.Term = New(Stdio{Out: b.out, Err: b.err}, opts)
 	t.Cleanup(b.Close)
 	return b
