@@ -23,6 +23,7 @@ func (x *execution) finish(caller context.Context, out outcome, report *preview.
 		Failure: failureOf(out.err), Findings: x.findings.All(), Counters: x.run.countersCopy(),
 		DryRun: x.ro.DryRun, Preview: report, Started: x.started.UTC(), Duration: time.Since(x.started), Stopped: out.late == nil,
 	}
+	result.HalfWay = result.State == Failed && x.run.placed.Load() && x.opts.Resumable && x.recorder.on()
 	if progress.Done != 0 || progress.Total != 0 {
 		result.Progress = &progress
 	}
@@ -69,7 +70,7 @@ func (x *execution) masked(value any) any {
 
 func (x *execution) record(ctx context.Context, result *Result, progress ProgressState) error {
 	end := store.Finish{
-		State: result.State, Counters: result.Counters, Stuck: !result.Stopped, Progress: storedProgress(progress),
+		State: result.State, HalfWay: result.HalfWay, Counters: result.Counters, Stuck: !result.Stopped, Progress: storedProgress(progress),
 	}
 	for _, f := range result.Findings {
 		end.Findings = append(end.Findings, store.Finding{Level: string(f.Level), Message: x.redactor.Text(f.Message)})
@@ -86,6 +87,7 @@ func (x *execution) record(ctx context.Context, result *Result, progress Progres
 	result.Recorded = err == nil
 	if err == nil {
 		result.State = state // somebody may have asked for another one meanwhile
+		result.HalfWay = result.HalfWay && state == Failed
 	}
 	return err
 }

@@ -125,7 +125,7 @@ func (l *look) add(step string, run store.Run, newest bool) {
 		delete(l.rest, step)
 	case run.State.Active():
 		l.active = append(l.active, run)
-	case newest && run.Resumable && (run.State == Paused || run.State == Interrupted):
+	case newest && run.Resumable && (run.State == Paused || run.State == Interrupted || run.HalfWay):
 		l.rest[step] = run
 	}
 }

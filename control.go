@@ -22,6 +22,10 @@ type ControlOptions struct {
 	// names; nil takes one away.
 	Params map[string]any
 
+	// Rest says that [App.Retry] repeats only what the run has left undone, as
+	// Params tell its script.
+	Rest bool
+
 	// Force resumes a run though the program or the parameters are not those
 	// that it began with.
 	Force bool
@@ -62,7 +66,8 @@ func (a *App) Cancel(ctx context.Context, id string, opts *ControlOptions) (Reco
 	return a.control(ctx, id, store.Cancel, opts)
 }
 
-// Resume puts a run that is paused or interrupted back into the queue: a
+// Resume puts a run that is paused, interrupted or failed half-way
+// ([Record.HalfWay]) back into the queue: a
 // process that serves it ([App.Serve]) goes on from the last checkpoint, in the
 // same run with the next attempt. To go on in this process, use [App.Continue].
 //
@@ -108,9 +113,10 @@ func (a *App) control(ctx context.Context, id string, action store.Action, opts 
 }
 
 // Retry queues a new run with the input of one that has ended. The new run's
-// Parent is the old one. The error is [ErrState] when the old run has not ended
-// or its input was not kept, and of type [*params.Error] when the input doesn't
-// fit the script any more.
+// Parent is the old one. The error is [ErrState] when the old run has not ended,
+// its input was not kept, or it is a backfill that has done documents, which would
+// be done twice; and of type [*params.Error] when the input doesn't fit the script
+// any more.
 func (a *App) Retry(ctx context.Context, id string, opts *ControlOptions) (Record, error) {
 	if opts == nil {
 		opts = &ControlOptions{}
@@ -125,6 +131,11 @@ func (a *App) Retry(ctx context.Context, id string, opts *ControlOptions) (Recor
 		next, err := a.again(past, opts.Params)
 		if err != nil {
 			return err
+		}
+		if !opts.Rest {
+			if err := refuseTwice(ctx, s, past); err != nil {
+				return err
+			}
 		}
 		next.Actor = actor
 		run, err := s.Enqueue(ctx, next)
@@ -181,6 +192,26 @@ func (a *App) again(past store.Run, change map[string]any) (store.NewRun, error)
 		Trigger: "retry", Parent: past.ID, Database: past.Database, DryRun: past.DryRun, Timeout: past.Timeout,
 		Priority: past.Priority, RikkiVersion: Version(),
 	}, nil
+}
+
+// refuseTwice refuses to repeat a backfill that has done documents: each of them would be done once more. One whose undo has come to
+// its end has done nothing.
+func refuseTwice(ctx context.Context, s *store.Store, past store.Run) error {
+	if past.DryRun || past.Attempt == 0 {
+		return nil
+	}
+	done, err := s.Done(ctx, past.ID)
+	if err != nil || done.Matched == 0 {
+		return err
+	}
+	advice := "what failed is tried again with runs retry --failed-only; to do all of it once more, run the script"
+	switch {
+	case past.HalfWay:
+		advice = "go on where it stopped with runs resume"
+	case past.State == Cancelled || past.State == Failed:
+		advice = "undo it first with runs undo, or run the script anew if doing documents twice does no harm"
+	}
+	return fmt.Errorf("%w: run %s has done %d documents, and a retry would do them twice; %s", ErrState, past.ID, done.Matched, advice)
 }
 
 // changedInput changes stored input, which has no secrets, and returns it as a value too.

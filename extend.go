@@ -23,6 +23,10 @@ func (r *Run) HistoryDatabase() string {
 	return r.app.cfg.HistoryDatabase
 }
 
+// HasPlace says that the run has a place from which it can go on, kept by the
+// feature itself. If it fails, it can be resumed there; see [Record.HalfWay].
+func (r *Run) HasPlace() { r.placed.Store(true) }
+
 // Encoding turns values into BSON and back as the run's client does.
 func (r *Run) Encoding() conn.Encoding { return r.ref.Encoding() }
 

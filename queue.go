@@ -241,8 +241,8 @@ func sourceName(s store.Source) string {
 	return name
 }
 
-// Continue runs a run that is queued, paused or interrupted in this process,
-// now, and waits for its end as [App.Run] does. It goes on from the last checkpoint,
+// Continue runs a run that is queued, paused, interrupted or failed half-way in
+// this process, now, and waits for its end as [App.Run] does. It goes on from the last checkpoint,
 // in the same run with the next attempt, and leaves the queue. Its parameters are
 // those that it began with; secrets come from [Config.LookupEnv]. Of the options,
 // Actor and Reason, which the audit log has, Force and Observers have a meaning here.

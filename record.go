@@ -70,6 +70,10 @@ type Record struct {
 	Result   json.RawMessage  `json:"result,omitempty"`
 	Error    *Failure         `json:"error,omitempty"`
 
+	// HalfWay says that the run has failed in the middle of its work and can be
+	// resumed where it stopped. Once somebody has begun to undo it, it can't.
+	HalfWay bool `json:"half_way,omitempty"`
+
 	// NotStopped says that the script was still going on when the run ended.
 	NotStopped bool `json:"not_stopped,omitempty"`
 
@@ -110,7 +114,7 @@ func recordOf(r store.Run) Record {
 		Version: r.RikkiVersion, DryRun: r.DryRun, Attempt: r.Attempt, Timeout: r.Timeout,
 		StartedAt: r.StartedAt, EndedAt: r.EndedAt, Duration: r.Duration(),
 		Epoch: r.Lease.Epoch, Counters: r.Counters, Result: rawJSON(r.Result),
-		NotStopped: r.Stuck && r.StoppedAt.IsZero(), LogsDropped: r.LogsDropped, LogsPruned: r.LogsPruned,
+		HalfWay: r.State == store.Failed && r.HalfWay, NotStopped: r.Stuck && r.StoppedAt.IsZero(), LogsDropped: r.LogsDropped, LogsPruned: r.LogsPruned,
 		Parent: r.Parent, Step: r.Step, Input: json.RawMessage(r.Input), Resumable: r.Resumable, Queue: r.Queue, Priority: r.Priority,
 		Due: r.DueAt, CreatedAt: r.CreatedAt, Control: controlOf(r.Control), Tuning: tuningOf(r.Tuning),
 		Schedule: r.Schedule, ScheduledAt: r.ScheduledAt,

@@ -25,6 +25,9 @@ type Result struct {
 	// it ignores its context.
 	Stopped bool `json:"stopped"`
 
+	// HalfWay tells that the run has failed and can be resumed where it stopped.
+	HalfWay bool `json:"half_way,omitempty"`
+
 	// Recorded tells whether the history has this outcome.
 	Recorded bool `json:"recorded"`
 }

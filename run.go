@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -33,6 +34,7 @@ type Run struct {
 	place    *place
 	monitor  *monitor
 	preview  *mongo.Session // the transaction of a dry run, or nil
+	placed   atomic.Bool    // see HasPlace
 
 	mu       sync.Mutex
 	counters map[string]int64

@@ -115,6 +115,6 @@ func RetryFailed(ctx context.Context, app *rikki.App, run string, opts *rikki.Co
 	for _, name := range []string{"only", "limit", "max-matched", "hold"} {
 		o.Params[name] = nil
 	}
-	o.Params["failed-of"] = record.ID
+	o.Params["failed-of"], o.Rest = record.ID, true
 	return app.Retry(ctx, record.ID, &o)
 }

@@ -100,8 +100,34 @@ func prepareUndo(ctx context.Context, app *rikki.App, run string, opts *rikki.Ru
 		}
 	}
 	p.Run = record.ID
-	o.Params, o.Parent, o.Trigger = &p, record.ID, "undo"
+	o.Params, o.Parent, o.Trigger = &p, record.ID, store.TriggerUndo
 	return &o, nil
+}
+
+// seal keeps a run that has failed half-way from going on behind what is undone.
+func seal(ctx context.Context, s *store.Store, id string) error {
+	run, err := s.Seal(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrTransition):
+		return fmt.Errorf("%w: %w", ErrNoUndo, err)
+	case errors.Is(err, store.ErrNotFound):
+		return nil // examine tells of it
+	case err != nil:
+		return err
+	}
+	// An earlier undo that failed half-way is gone on with by this one.
+	children, err := s.Children(ctx, run.ID)
+	if err != nil {
+		return err
+	}
+	for _, child := range children {
+		if child.Script == UndoName && child.HalfWay {
+			if _, err := s.Seal(ctx, child.ID); err != nil {
+				return fmt.Errorf("%w: another undo of %s: %w", ErrNoUndo, run.ID, err)
+			}
+		}
+	}
+	return nil
 }
 
 // undoable refuses what can't be undone by its state.
@@ -135,6 +161,11 @@ func (u *UndoRun) Execute(ctx context.Context, run *rikki.Run) (any, error) {
 	}
 	// What a dry run reads to find its way needs no part in its transaction.
 	outside, history := mongo.NewSessionContext(ctx, nil), store.New(run.Client().Database(run.HistoryDatabase()))
+	if !run.DryRun() {
+		if err := seal(outside, history, u.Run); err != nil {
+			return nil, err
+		}
+	}
 	past, err := examine(outside, history, u.Run, run.ID())
 	if err == nil {
 		err = past.measure(outside, history)

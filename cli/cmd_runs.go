@@ -169,7 +169,7 @@ func (p *program) actionsFor(record rikki.Record, walk *backfill.Inspection) []s
 			next = append(next, p.call("runs", "tune", id))
 		}
 		return next
-	case record.State == rikki.Paused || record.State == rikki.Interrupted:
+	case record.State == rikki.Paused || record.State == rikki.Interrupted || record.HalfWay:
 		return []string{p.call("runs", "logs", id), p.call("runs", "resume", id)}
 	}
 	next := []string{p.call("runs", "logs", id)}

@@ -191,7 +191,7 @@ func (v *runView) tellMore(result *rikki.Result, err error) {
 // resumes tells whether the run can go on where it stopped.
 func (v *runView) resumes(result *rikki.Result) bool {
 	script, err := v.session.runs.Script(result.Script)
-	return result.State == rikki.Paused || result.State == rikki.Interrupted && err == nil && script.Options.Resumable
+	return result.State == rikki.Paused || result.HalfWay || result.State == rikki.Interrupted && err == nil && script.Options.Resumable
 }
 
 // tellLine says how a run ended and what to type to see more of it: on one line, unless that is too long for the

@@ -296,7 +296,7 @@ func (t Taker) set() bson.D {
 		{Key: "source", Value: cond(op("$or", first, op("$eq", "$forced", true)), literal(t.Source), "source")},
 	}
 	for _, field := range []string{
-		"ready", "forced", "ended_at", "stopped_at", "stuck", "error", "result", "result_cut", "findings", "findings_cut",
+		"ready", "forced", "half_way", "ended_at", "stopped_at", "stuck", "error", "result", "result_cut", "findings", "findings_cut",
 	} {
 		set = append(set, bson.E{Key: field, Value: "$$REMOVE"})
 	}

@@ -76,8 +76,8 @@ func (r Request) filter() bson.D {
 		// What never began can wait as well as what can go on.
 		return append(in(Queued, Running, Interrupted), repeatable())
 	default:
-		resting := op("$or", op("$in", "$state", []State{Paused, Interrupted}), lapsed())
-		return append(in(Paused, Interrupted, Running, Pausing),
+		resting := op("$or", op("$in", "$state", []State{Paused, Interrupted}), halfWay(), lapsed())
+		return append(in(Paused, Interrupted, Failed, Running, Pausing),
 			repeatable(),
 			bson.E{Key: "$expr", Value: op("$and", resting, op("$not", kept()))},
 		)
@@ -118,6 +118,7 @@ func (r Request) set() bson.D {
 			bson.E{Key: "priority", Value: op("$ifNull", "$priority", 0)},
 			bson.E{Key: "due_at", Value: op("$max", "$due_at", now)},
 			bson.E{Key: "ended_at", Value: "$$REMOVE"},
+			bson.E{Key: "half_way", Value: "$$REMOVE"},
 			bson.E{Key: "lapses", Value: "$$REMOVE"})
 		if r.Force {
 			set = append(set, bson.E{Key: "forced", Value: true})
@@ -142,6 +143,8 @@ func (s *Store) whyNotControlled(ctx context.Context, id string, a Action) (Run,
 		return run, nil
 	}
 	switch {
+	case a == Resume && run.State == Failed && run.Resumable && !run.HalfWay:
+		return no("it has failed before it had a place to go on at, or somebody has begun to undo it since")
 	case run.State.Final():
 		return no("it has ended as " + run.State.String())
 	case a != Cancel && !run.Fresh() && !run.Resumable:

@@ -40,6 +40,9 @@ func kept() bson.D {
 	return op("$and", op("$ne", op("$type", "$slot"), "missing"), op("$not", expired()))
 }
 
+// halfWay holds for a run that has failed and can go on where it stopped.
+func halfWay() bson.D { return op("$and", stateIs(Failed), op("$eq", "$half_way", true)) }
+
 func stateIs(s State) bson.D { return op("$eq", "$state", s) }
 
 // lapsedState is what a run becomes whose owner is gone: what it had been asked for, or else interrupted.

@@ -116,6 +116,9 @@ func (f Finish) set() bson.D {
 	} else {
 		set = append(set, bson.E{Key: "slot", Value: "$$REMOVE"})
 	}
+	if f.State == Failed && f.HalfWay {
+		set = append(set, bson.E{Key: "half_way", Value: true})
+	}
 	if f.State == Interrupted && !f.Stuck && !f.Hold {
 		set = append(set, f.goOn()...)
 	}

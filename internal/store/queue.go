@@ -50,7 +50,7 @@ func (s *Store) Enqueue(ctx context.Context, n NewRun) (Run, error) {
 	return run, nil
 }
 
-// Take takes one certain run out of turn: one that is queued, paused or interrupted. From then on it isn't in the queue's
+// Take takes one certain run out of turn: one that is queued, paused, interrupted or failed half-way. From then on it isn't in the queue's
 // care any more. With force, a changed source is accepted. The error is [ErrNotFound], [ErrTransition] when the run's state
 // doesn't allow it or the script can't resume, or a [*BusyError].
 func (s *Store) Take(ctx context.Context, id string, concurrency int, t Taker, force Force) (Run, error) {
@@ -83,6 +83,24 @@ func (s *Store) Take(ctx context.Context, id string, concurrency int, t Taker, f
 	return taken, nil
 }
 
+// Seal ends a run for good that has failed half-way, before what it did is undone. The epoch grows, so that whoever goes on with it
+// just now finds it lost. The error is [ErrTransition] when somebody does go on with it. For any other run it does nothing.
+func (s *Store) Seal(ctx context.Context, id string) (Run, error) {
+	filter := bson.D{{Key: "_id", Value: id}, {Key: "state", Value: Failed}, {Key: "half_way", Value: true}}
+	set := bson.D{
+		{Key: "half_way", Value: "$$REMOVE"},
+		{Key: "lease.epoch", Value: op("$add", op("$ifNull", "$lease.epoch", int64(0)), int64(1))},
+	}
+	run, err := decode(s.runs.FindOneAndUpdate(ctx, filter, stages(set), after(id)))
+	if !errors.Is(err, mongo.ErrNoDocuments) {
+		return run, wrap("end run "+id+" for good", err)
+	}
+	if run, err = s.Run(ctx, id); err == nil && !run.State.Final() {
+		err = fmt.Errorf("run %s: %w: somebody goes on with it; it is %s", run.ID, ErrTransition, run.State)
+	}
+	return run, err
+}
+
 // Force says that a run goes on whatever has changed since.
 type Force bool
 
@@ -90,9 +108,9 @@ type Force bool
 func startable(id string) bson.D {
 	return bson.D{
 		{Key: "_id", Value: id},
-		{Key: "state", Value: bson.D{{Key: "$in", Value: []State{Queued, Paused, Interrupted}}}},
+		{Key: "state", Value: bson.D{{Key: "$in", Value: []State{Queued, Paused, Interrupted, Failed}}}},
 		repeatable(),
-		{Key: "$expr", Value: op("$not", kept())},
+		{Key: "$expr", Value: op("$and", op("$not", kept()), op("$or", op("$ne", "$state", Failed), halfWay()))},
 	}
 }
 
@@ -103,7 +121,9 @@ func (s *Store) whyNotStartable(ctx context.Context, id string) error {
 		return err
 	case run.State.Active():
 		return fmt.Errorf("run %s: %w: it is %s; if its process has died, it can go on when its lease has ended", run.ID, ErrTransition, run.State)
-	case run.State != Queued && run.State != Paused && run.State != Interrupted:
+	case run.State == Failed && run.Resumable && !run.HalfWay:
+		return fmt.Errorf("run %s: %w: it has failed before it had a place to go on at, or somebody has begun to undo it since", run.ID, ErrTransition)
+	case run.State != Queued && run.State != Paused && run.State != Interrupted && run.State != Failed:
 		return fmt.Errorf("run %s: %w: it is %s and can't go on", run.ID, ErrTransition, run.State)
 	case !run.Fresh() && !run.Resumable:
 		return fmt.Errorf("run %s: %w: its script can't go on where it stopped", run.ID, ErrTransition)

@@ -28,7 +28,7 @@ const (
 	Succeeded State = "succeeded"
 	// SucceededWithErrors runs came to their end and left some documents undone. Final.
 	SucceededWithErrors State = "succeeded_with_errors"
-	// Failed runs ended with an error. Final.
+	// Failed runs ended with an error. One that failed half-way ([Run.HalfWay]) can go on where it stopped.
 	Failed State = "failed"
 )
 
@@ -44,7 +44,7 @@ var transitions = map[State][]State{
 	Cancelled:           nil,
 	Succeeded:           nil,
 	SucceededWithErrors: nil,
-	Failed:              nil,
+	Failed:              {Queued, Running},
 }
 
 // States returns every state, in the order of a run's life.
@@ -73,8 +73,8 @@ func (s State) CanBecome(next State) bool { return slices.Contains(transitions[s
 // Active reports whether somebody owns the run and must keep its lease alive: running, pausing or cancelling.
 func (s State) Active() bool { return s == Running || s == Pausing || s == Cancelling }
 
-// Final reports whether the state never changes again.
-func (s State) Final() bool { return s.Valid() && len(transitions[s]) == 0 }
+// Final reports whether the run has come to its end. Only one that failed half-way can leave it, and only if somebody resumes it.
+func (s State) Final() bool { return s.Valid() && (len(transitions[s]) == 0 || s == Failed) }
 
 // activeStates returns the states in which a run must have a live lease.
 func activeStates() []State { return statesWhere(State.Active) }

@@ -187,6 +187,8 @@ type Run struct {
 	Checkpoint *Checkpoint `bson:"checkpoint"`
 	// Tuning is what somebody wants of the run's pace.
 	Tuning *Tuning `bson:"tuning"`
+	// HalfWay says that the run has failed in the middle of what it can go on with, and that nobody has begun to undo it.
+	HalfWay bool `bson:"half_way"`
 }
 
 // Control is a change that somebody asked for from outside.
@@ -259,6 +261,8 @@ type Finish struct {
 	Hold bool
 	// Back gives an interrupted run back whose script did not begin in this attempt.
 	Back *Back
+	// HalfWay says of a run that has failed that it can go on where it stopped.
+	HalfWay bool
 }
 
 // Back is how a run is given back that was taken in vain.
