@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -217,4 +218,58 @@ func reachable(from, to State) bool {
 		return true
 	}
 	return slices.ContainsFunc(from.Next(), func(s State) bool { return s.CanBecome(to) })
+}
+
+// A run that failed half-way can be resumed or taken, until it is sealed: whoever undoes it and whoever goes on with it exclude each other.
+func TestARunThatFailedHalfWayGoesOnUntilItIsSealed(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	begin := func(halfWay bool) Run {
+		t.Helper()
+		n := newRun()
+		n.ID, n.Resumable = NewID(), true
+		run := b.start(t, n)
+		ended, err := b.Finish(t.Context(), run.ID, 1, Finish{State: Failed, HalfWay: halfWay})
+		if err != nil || ended.State != Failed || ended.HalfWay != halfWay {
+			t.Fatalf("%+v, %v", ended, err)
+		}
+		return ended
+	}
+	taker := Taker{Owner: Owner{Instance: "other"}, TTL: time.Minute}
+
+	whole := begin(false)
+	_, err := b.Control(t.Context(), whole.ID, Request{Action: Resume})
+	wantErr(t, err, ErrTransition)
+	_, err = b.Take(t.Context(), whole.ID, 1, taker, false)
+	wantErr(t, err, ErrTransition)
+	if sealed, err := b.Seal(t.Context(), whole.ID); err != nil || sealed.Lease.Epoch != 1 {
+		t.Errorf("sealing what can't go on: %+v, %v", sealed, err)
+	}
+
+	resumed := begin(true)
+	if run, err := b.Control(t.Context(), resumed.ID, Request{Action: Resume}); err != nil || run.State != Queued || run.HalfWay || !run.Ready {
+		t.Errorf("resumed: %+v, %v", run, err)
+	}
+	_, err = b.Seal(t.Context(), resumed.ID)
+	wantErr(t, err, ErrTransition)
+
+	taken := begin(true)
+	run, err := b.Take(t.Context(), taken.ID, 1, taker, false)
+	if err != nil || run.State != Running || run.HalfWay || run.Lease.Epoch != 2 || run.Attempt != 2 {
+		t.Errorf("taken: %+v, %v", run, err)
+	}
+	_, err = b.Seal(t.Context(), taken.ID)
+	wantErr(t, err, ErrTransition)
+	if _, err := b.Finish(t.Context(), taken.ID, 2, Finish{State: Cancelled}); err != nil {
+		t.Fatal(err)
+	}
+
+	sealed := begin(true)
+	if run, err := b.Seal(t.Context(), sealed.ID); err != nil || run.State != Failed || run.HalfWay || run.Lease.Epoch != 2 {
+		t.Errorf("sealed: %+v, %v", run, err)
+	}
+	_, err = b.Control(t.Context(), sealed.ID, Request{Action: Resume})
+	wantErr(t, err, ErrTransition)
+	_, err = b.Take(t.Context(), sealed.ID, 1, taker, false)
+	wantErr(t, err, ErrTransition)
 }
