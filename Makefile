@@ -5,28 +5,45 @@ SHELL := bash
 
 GOFUMPT  := v0.12.0
 LINT     := v2.15.0
-TESTSUM  := v1.13.0
 
 # Per package. A package that needs longer has a hanging test.
 TIMEOUT  := 20m
 # Packages tested at once: each of them runs a mongod of its own beside its tests.
 PARALLEL := 2
+# How often `make prove` does what a test of faults does once.
+ROUNDS   := 20
 
 .PHONY: help
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+.PHONY: quick
+quick: bin/.gofumpt-$(GOFUMPT) ## What needs no server, in less than a minute: format, vet, the tests without MongoDB
+	@.ci/format
+	@.ci/modules go vet ./...
+	@RIKKI_TEST_URI=none .ci/modules go test -short -timeout $(TIMEOUT) ./...
+
 .PHONY: test
-test: ## Everything CI checks: tools, format, vet, lint, other platforms, mutations, tests with the race detector
+test: ## Everything CI checks: tools, format, module files, vet, lint, other platforms, tests with the race detector
 	@rm -f bin/timings
 	@.ci/step tools $(MAKE) --no-print-directory tools
 	@.ci/step format .ci/format
+	@.ci/step tidy .ci/modules go mod tidy -diff
 	@.ci/step vet .ci/modules go vet ./...
 	@.ci/step lint .ci/modules golangci-lint run
 	@.ci/step cross .ci/modules $(CURDIR)/.ci/cross darwin/arm64 windows/amd64
-	@.ci/step mutate go run ./internal/cmd/mutate
 	@cat bin/timings
 	@.ci/step test .ci/tests $(TIMEOUT) $(PARALLEL)
+
+.PHONY: prove
+prove: ## What takes an hour or more: mutants, random generators, long chaos and soak, 20 rounds of each fault
+	@rm -f bin/timings
+	@.ci/step mutate go run ./internal/cmd/mutate
+	@.ci/step fuzz .ci/fuzz
+	@.ci/step chaos env RIKKI_CHAOS=2m go test -count=1 -timeout 30m -run 'TestServeSurvives|TestManySchedulersFireEachSlotOnce' -v . ./schedule
+	@.ci/step soak env RIKKI_SOAK=15m go test -count=1 -timeout 1h -run Soak -v ./internal/faults
+	@.ci/step faults env RIKKI_FAULTS=$(ROUNDS) go test -count=1 -timeout 10h -p 1 ./internal/faults ./backfill
+	@cat bin/timings
 
 .PHONY: check
 check: ## Tests of the packages in PKG (default all) without the race detector, for the time between edits
@@ -68,7 +85,7 @@ docs: ## Rewrite the snippets and tables in the docs, and api.txt, from the code
 	go test ./internal/arch -update
 
 .PHONY: tools
-tools: bin/.gofumpt-$(GOFUMPT) bin/.golangci-lint-$(LINT) bin/.gotestsum-$(TESTSUM) ## Fetch the tools into ./bin
+tools: bin/.gofumpt-$(GOFUMPT) bin/.golangci-lint-$(LINT) ## Fetch the tools into ./bin
 
 # A stamp per version: another version in this file means another build.
 bin/.gofumpt-$(GOFUMPT):
@@ -76,9 +93,6 @@ bin/.gofumpt-$(GOFUMPT):
 
 bin/.golangci-lint-$(LINT):
 	@$(call fetch,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT),$@)
-
-bin/.gotestsum-$(TESTSUM):
-	@$(call fetch,gotestsum,gotest.tools/gotestsum@$(TESTSUM),$@)
 
 define fetch
 mkdir -p bin && rm -f bin/.$(1)-v* && echo "    $(2)" && GOFLAGS= GOWORK=off GOBIN=$(CURDIR)/bin go install $(2) && touch $(3)

@@ -107,6 +107,9 @@ func (c *child) kill() {
 // internal/mongotest does this for everybody else; it imports this one.)
 func realMongod(t *testing.T) string {
 	t.Helper()
+	if os.Getenv("RIKKI_TEST_URI") == "none" {
+		t.Skip("needs a mongod, and RIKKI_TEST_URI=none")
+	}
 	b, err := Locate(t.Context(), nil)
 	if err != nil && os.Getenv("CI") == "" && errors.Is(err, ErrNoBinary) {
 		t.Skip("no mongod for this test: ", err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/rikki-go/rikki/internal/mongotest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -17,6 +19,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // tiny is a round that takes no time. The server is its own: everybody works on the same database of it.
 func tiny(t *testing.T) settings {
 	t.Helper()
+	mongotest.Wanted(t)
 	dir := t.TempDir()
 	return settings{docs: 600, size: 280, rounds: 1, naive: 50, cache: 0.25, build: dir, json: filepath.Join(dir, "result.json")}
 }

@@ -9,6 +9,41 @@ import (
 	"testing"
 )
 
+// machinePath finds where somebody's files are: a home, a checkout, a directory below the one for temporary files. What every system
+// has, as /etc/ssl, an example may name, and a file right in /tmp.
+var machinePath = regexp.MustCompile(strings.Join([]string{
+	before + `/(` + "work|workspace|root|mnt|var/folders|private/var" + `)(/|\b)`,
+	before + `/(` + "home|Users" + `)/\w`,
+	before + `/tmp/[\w.-]+` + `/`,
+	`\b[A-Za-z]:\\+` + "Users" + `\\`,
+}, "|"))
+
+// before is what may stand before a path. Others are part of a longer one, or of an address.
+const before = `(?:^|[\s"'=(:,<>\[` + "`" + `]|file://)`
+
+func TestMachinePath(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"cd " + "/ho" + "me/ann/rikki":           true,
+		`"` + "/Us" + `ers/ann/x.json"`:          true,
+		"see " + "/wo" + "rk/notes":              true,
+		"(" + "/ro" + "ot)":                      true,
+		"file://" + "/ro" + "ot/x":               true,
+		"/tm" + "p/go-build12/b001/x.test":       true,
+		"C:" + `\Us` + `ers\ann`:                 true,
+		"/etc/ssl/certs":                         false,
+		"--out=/tm" + "p/report.json":            false,
+		"https://example.org" + "/ho" + "me/ann": false,
+		"the user root":                          false,
+		"internal/wo" + "rk/x":                   false,
+		"/home":                                  false,
+	} {
+		if got := machinePath.MatchString(text); got != want {
+			t.Errorf("%q: %v, want %v", text, got, want)
+		}
+	}
+}
+
 // The words are put together here, or this file would contain them.
 var forbidden = map[string]*regexp.Regexp{
 	"a package registry's host": regexp.MustCompile(strings.Join([]string{
@@ -16,7 +51,7 @@ var forbidden = map[string]*regexp.Regexp{
 		"pythonhosted" + `\.org`, "registry\\." + `npmjs\.(org|com)`, "registry\\." + `yarnpkg\.com`,
 		"crates" + `\.io`, "rubygems" + `\.org`, "repo1?\\." + `maven\.`,
 	}, "|")),
-	"a path of one machine":     regexp.MustCompile(`(^|[\s"'=(:` + "`" + `])/(` + "work|root|tmp/brief|tmp/dev" + `)(/|\b)`),
+	"a path of one machine":     machinePath,
 	"a conflict marker":         regexp.MustCompile(`(?m)^(<{7} |>{7} )`),
 	"a private key":             regexp.MustCompile("BEGIN [A-Z ]*PRIVATE" + " KEY"),
 	"a time-stamped to-do note": regexp.MustCompile("FIX" + "ME|XX" + "X:"),

@@ -49,6 +49,7 @@ func stopShared() error {
 // healing one. Whatever the test does to it is put right when it is over; databases with the test's name are its own to drop.
 func Borrow(t testing.TB) *Set {
 	t.Helper()
+	mongotest.Wanted(t)
 	set := <-shared
 	t.Cleanup(func() { shared <- set })
 	if set == nil {

@@ -80,6 +80,7 @@ type Host struct {
 // SetOf is [ReplicaSet] on hosts of which some are special.
 func SetOf(t testing.TB, hosts []Host, args ...string) *Set {
 	t.Helper()
+	mongotest.Wanted(t)
 	s, err := startSet(hosts, args...)
 	mongotest.Unavailable(t, err)
 	t.Cleanup(func() {

@@ -11,6 +11,7 @@
 //
 // The server is a one-node replica set with test commands enabled, run by
 // package embedded. The variable RIKKI_TEST_URI names another server to use
-// instead. Where no mongod can be had, tests are skipped with the reason; when
-// the variable CI is set, they fail.
+// instead; RIKKI_TEST_URI=none skips all tests that need one. Where no mongod
+// can be had, tests are skipped with the reason; when the variable CI is set,
+// they fail.
 package mongotest

@@ -1,6 +1,7 @@
 package mongotest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -11,6 +12,13 @@ import (
 // user's program does: it starts the shared server first and sets MONGODB_URI
 // to the named database on it.
 func MainWithEnv(m *testing.M, database string) int {
+	if os.Getenv(uriEnv) == none {
+		if err := flag.Set("test.skip", "^Example"); err != nil { // an example can't skip itself
+			fmt.Fprintln(os.Stderr, "mongotest:", err)
+			return 1
+		}
+		return Main(m)
+	}
 	shared.once.Do(start)
 	if shared.err != nil {
 		fmt.Fprintln(os.Stderr, "mongotest: no MongoDB for the examples:", shared.err)

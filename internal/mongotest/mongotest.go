@@ -19,6 +19,9 @@ import (
 // uriEnv names a server to use instead of an embedded one.
 const uriEnv = "RIKKI_TEST_URI"
 
+// none in [uriEnv] is for those who want only the tests that need no server.
+const none = "none"
+
 // startLimit bounds the start of a server, a download included.
 const startLimit = 20 * time.Minute
 
@@ -92,9 +95,18 @@ func testOptions(o *embedded.Options) *embedded.Options {
 	return &c
 }
 
+// Wanted skips the test where the environment says that no server shall be used.
+func Wanted(t testing.TB) {
+	t.Helper()
+	if os.Getenv(uriEnv) == none {
+		t.Skipf("needs a MongoDB, and %s=%s", uriEnv, none)
+	}
+}
+
 // need starts the shared server and deals with its absence.
 func need(t testing.TB) {
 	t.Helper()
+	Wanted(t)
 	shared.once.Do(start)
 	Unavailable(t, shared.err)
 }
@@ -126,6 +138,7 @@ func Server(t testing.TB) *embedded.Server {
 // URI returns the shared server's URI, without a database.
 func URI(t testing.TB) string {
 	t.Helper()
+	Wanted(t)
 	if uri := os.Getenv(uriEnv); uri != "" {
 		return uri
 	}
@@ -143,6 +156,7 @@ func Client(t testing.TB) *mongo.Client {
 // commands are enabled; opts may be nil.
 func Dedicated(t testing.TB, opts *embedded.Options) *embedded.Server {
 	t.Helper()
+	Wanted(t)
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
 	s, err := embedded.Start(ctx, testOptions(opts))
