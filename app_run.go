@@ -304,6 +304,14 @@ func (x *execution) newRun() store.NewRun {
 		Attempt: x.run.attempt, Timeout: max(x.timeout(), 0),
 		Params: shown, Input: x.keptInput(), Resumable: x.opts.Resumable,
 		Parent: x.ro.Parent, Step: x.ro.part.name(), Schedule: x.ro.Schedule, ScheduledAt: x.ro.ScheduledAt,
-		Keep: a.keepFor(x.opts),
+		Keep: a.keepFor(x.opts), Needs: x.needs(),
 	}
+}
+
+// needs are the runs that the script reads what the history has of. A dry run is over in a moment.
+func (x *execution) needs() []string {
+	if n, ok := x.script.(Needer); ok && !x.ro.DryRun {
+		return n.NeedsRuns()
+	}
+	return nil
 }

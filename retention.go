@@ -3,6 +3,7 @@ package rikki
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -13,8 +14,10 @@ import (
 // default, negative ones no limit.
 //
 // Runs that are queued, under way, paused, or interrupted and able to resume are
-// always kept. What belongs to a run, such as its log and its entries in the audit
-// log, is deleted with it.
+// always kept, and so is what they need of others: the run that an undo takes back,
+// the run of --failed-of ([Needer]). An undo is kept as long as the run that it undid.
+// What belongs to a run, such as its log and its entries in the audit log, is deleted
+// with it.
 type Retention struct {
 	// MaxAge is how long a run is kept after its end. Default 90 days.
 	MaxAge time.Duration
@@ -80,6 +83,32 @@ type Pruned struct {
 	Runs    int64            `json:"runs"`
 	Records int64            `json:"records"` // log records, audit entries and the like
 	Scripts map[string]int64 `json:"scripts"` // runs by script
+
+	// Kept names runs that are old enough and stay because of others, up to a thousand of a
+	// script. [App.PrunePreview] tells them.
+	Kept []KeptRun `json:"kept,omitempty"`
+}
+
+// KeptRun is a run that a prune leaves because of another one.
+type KeptRun struct {
+	Run string `json:"run"`
+	By  string `json:"by"`  // the run because of which it is kept
+	Why string `json:"why"` // a sentence for people
+}
+
+func keptRun(k store.Kept) KeptRun {
+	why := fmt.Sprintf("%s (%s, %s) still needs it", k.By, k.Script, k.State)
+	if k.Undoes {
+		why = fmt.Sprintf("it is an undo of %s, which is kept", k.By)
+	}
+	return KeptRun{Run: k.Run, By: k.By, Why: why}
+}
+
+// Needer is implemented by scripts that read what the history has of other runs, such as their
+// journals or failures. The parameters are in place when it is asked. The runs that it names are not
+// pruned before its own run is over, in whatever state that is.
+type Needer interface {
+	NeedsRuns() []string
 }
 
 func (p *Pruned) add(script string, n, records int64) {
@@ -108,14 +137,18 @@ func (a *App) Prune(ctx context.Context, script string, keep *Retention) (Pruned
 	return p.done, err
 }
 
-// PrunePreview counts the runs that [App.Prune] would delete, and deletes
-// nothing. It doesn't count what would go with them.
+// PrunePreview counts the runs that [App.Prune] would delete, tells which it would
+// keep because others need them, and deletes nothing. It doesn't count what would go
+// with them.
 func (a *App) PrunePreview(ctx context.Context, script string, keep *Retention) (Pruned, error) {
 	p := &pruner{app: a, script: script, keep: keep}
 	err := a.withHistory(ctx, func(ctx context.Context, s *store.Store) error {
 		return p.each(ctx, s, func(script string, k store.Keep) error {
-			n, err := s.Surplus(ctx, script, k)
+			n, kept, err := s.Surplus(ctx, script, k)
 			p.done.add(script, n, 0)
+			for _, k := range kept {
+				p.done.Kept = append(p.done.Kept, keptRun(k))
+			}
 			return err
 		})
 	})

@@ -110,6 +110,11 @@ func (e *engine) pickFailed(ctx context.Context, r reader, id string) (reader, e
 	if past.State.Active() {
 		return nil, fmt.Errorf("--failed-of: run %s is %s and may still fail for more documents; wait until it has ended", past.ID, past.State)
 	}
+	if !e.run.DryRun() {
+		if err := history.Need(ctx, e.run.ID(), past.ID); err != nil {
+			return nil, fmt.Errorf("--failed-of: %w", err)
+		}
+	}
 	w := &failedWalk{collectionReader: &collectionReader{e}, run: past.ID, history: history, windows: map[int][]bson.RawValue{}}
 	if e.opts.Source == nil {
 		e.retried = w

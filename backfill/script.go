@@ -128,6 +128,14 @@ func (s *script[S]) Fresh() (rikki.Script, any) {
 	return fresh, &fresh.settings
 }
 
+// NeedsRuns implements [rikki.Needer].
+func (s *script[S]) NeedsRuns() []string {
+	if s.settings.FailedOf == "" {
+		return nil
+	}
+	return []string{s.settings.FailedOf}
+}
+
 // Validate implements [rikki.Validator].
 func (s *script[S]) Validate(ctx context.Context, run *rikki.Run, findings *rikki.Findings) {
 	if err := s.settings.apply(s.described()).validate(); err != nil {

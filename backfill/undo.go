@@ -32,6 +32,9 @@ type UndoRun struct {
 // CheckParams implements [params.Checker].
 func (u *UndoRun) CheckParams() error { return checkWindow(u.Window) }
 
+// NeedsRuns implements [rikki.Needer].
+func (u *UndoRun) NeedsRuns() []string { return []string{u.Run} }
+
 // NewUndo returns the script that [Undo] runs. A program that resumes or serves undos must know it.
 func NewUndo() rikki.Script { return &UndoRun{} }
 

@@ -28,7 +28,8 @@ func newRunsPruneCommand(p *program) *cobra.Command {
 		name: "prune", short: "Delete old runs and their logs.", flags: flags,
 		long: "Without flags it does what serve does every so often: it deletes what the scripts and the program say, by default\n" +
 			"runs that ended 90 days ago, all but the newest 10,000 of a script, and logs after 30 days; the newest 20 runs of a\n" +
-			"script stay. Runs that are queued, under way, paused, or interrupted and able to resume are always kept.",
+			"script stay. Runs that are queued, under way, paused, or interrupted and able to resume are always kept, and so is\n" +
+			"what they need: the run that an undo takes back, the run of --failed-of. --dry-run says which, and why.",
 		examples: []string{
 			"runs prune --dry-run", "runs prune --older-than=90d --keep=10", "runs prune --script=SCRIPT --keep=100 --yes",
 			"runs prune --logs-older-than=7d",
@@ -74,6 +75,7 @@ func (s *session) pruneRuns(ctx context.Context, flags runsPruneFlags) error {
 		if flags.DryRun {
 			return p.tellPruned(would, true)
 		}
+		p.tellKept(would.Kept)
 		if would.Runs > 0 || flags.LogsOlder > 0 {
 			question := "Delete " + runsText(would) + ", with their logs?"
 			if flags.LogsOlder > 0 {
@@ -134,6 +136,7 @@ func (p *program) tellPruned(pruned rikki.Pruned, dry bool) error {
 	if err := p.term.Table(table); err != nil {
 		return err
 	}
+	p.tellKept(pruned.Kept)
 	switch {
 	case dry && pruned.Runs == 0:
 		p.term.Note("No run would be deleted.")
@@ -145,6 +148,19 @@ func (p *program) tellPruned(pruned rikki.Pruned, dry bool) error {
 		p.term.Done("deleted %s and %s log records and the like", runsText(pruned), term.Count(pruned.Records))
 	}
 	return nil
+}
+
+// shownKept is how many runs are named that are kept because of others.
+const shownKept = 10
+
+// tellKept names runs that are old enough and stay all the same.
+func (p *program) tellKept(kept []rikki.KeptRun) {
+	for _, k := range kept[:min(len(kept), shownKept)] {
+		p.term.Note("%s is kept: %s", k.Run, k.Why)
+	}
+	if n := len(kept) - shownKept; n > 0 {
+		p.term.Note("… and %s more are kept for others", term.Count(int64(n)))
+	}
 }
 
 func runsText(pruned rikki.Pruned) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -50,6 +51,7 @@ type Pruned struct {
 const (
 	pruneRuns    = 100  // runs at a time
 	pruneRecords = 1000 // other documents at a time
+	surplusPage  = 1000 // runs that are looked at at a time
 )
 
 // dependents are the collections whose documents belong to a run: their _id begins with r, the run. Whatever belongs to a run is
@@ -66,6 +68,7 @@ func of(run string) bson.D {
 }
 
 // prunable selects runs to which nothing will happen any more: neither by a script that didn't stop nor by anybody who resumes them.
+// Whether others need them is another question: see [Store.unneeded].
 func prunable() bson.A {
 	return bson.A{
 		bson.D{{Key: "slot", Value: bson.D{{Key: "$exists", Value: false}}}},
@@ -105,41 +108,84 @@ func (s *Store) KeepOf(ctx context.Context, script string) (Keep, bool, error) {
 
 func newestFirst() bson.D { return bson.D{{Key: "created_at", Value: -1}, {Key: "_id", Value: -1}} }
 
-// PruneRuns deletes some of a script's runs that need not be kept, the oldest first, with all that belongs to them. Call it again until
-// it deletes no run. Any number of processes may do it at once.
+// PruneRuns deletes some of a script's runs that need not be kept, the oldest first, with all that belongs to them. What a run needs
+// that is not over stays; see [Store.Need]. Call it again until it deletes no run. Any number of processes may do it at once.
 func (s *Store) PruneRuns(ctx context.Context, script string, k Keep) (Pruned, error) {
 	fail := func(err error) (Pruned, error) { return Pruned{}, wrap("prune the runs of "+script, err) }
 	clauses, err := s.surplus(ctx, script, k)
 	if err != nil || clauses == nil {
 		return fail(err)
 	}
-	ids, err := s.ids(ctx, clauses, pruneRuns)
-	if err == nil && len(ids) > 0 {
-		ids, err = s.withoutAwaited(ctx, ids)
+	for page := clauses; ; {
+		runs, err := s.oldRuns(ctx, page, pruneRuns)
+		if err != nil || len(runs) == 0 {
+			return fail(err)
+		}
+		free, _, err := s.unneeded(ctx, runs)
+		if err != nil {
+			return fail(err)
+		}
+		if pruned, err := s.remove(ctx, free); err != nil || pruned.Runs > 0 {
+			return pruned, wrap("prune the runs of "+script, err)
+		}
+		page = append(slices.Clone(clauses), behind(runs))
 	}
+}
+
+// remove deletes runs with all that belongs to them, unless somebody needs them by now.
+func (s *Store) remove(ctx context.Context, runs []oldRun) (Pruned, error) {
+	if len(runs) == 0 {
+		return Pruned{}, nil
+	}
+	ids, err := s.seal(ctx, runs)
 	if err != nil || len(ids) == 0 {
-		return fail(err)
+		return Pruned{}, err
 	}
 	records, err := s.purge(ctx, s.dependents(), ids)
 	if err != nil {
-		return fail(err)
+		return Pruned{}, err
 	}
-	again := append(prunable(), bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}})
-	res, err := s.runs.DeleteMany(ctx, bson.D{{Key: "$and", Value: again}}, options.DeleteMany().SetComment("rikki prune"))
+	sealed := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "gone", Value: true}}
+	res, err := s.runs.DeleteMany(ctx, sealed, options.DeleteMany().SetComment("rikki prune"))
 	if err != nil {
-		return fail(err)
+		return Pruned{}, err
 	}
 	return Pruned{Runs: res.DeletedCount, Records: records}, nil
 }
 
-// Surplus counts the runs that [Store.PruneRuns] would delete.
-func (s *Store) Surplus(ctx context.Context, script string, k Keep) (int64, error) {
+// Surplus counts the runs that [Store.PruneRuns] would delete, and names those that it would keep because of others, up to a thousand.
+func (s *Store) Surplus(ctx context.Context, script string, k Keep) (int64, []Kept, error) {
+	const most = 1000
+	fail := func(err error) (int64, []Kept, error) {
+		return 0, nil, wrap("count what can be pruned of "+script, err)
+	}
 	clauses, err := s.surplus(ctx, script, k)
 	if err != nil || clauses == nil {
-		return 0, wrap("count what can be pruned of "+script, err)
+		return fail(err)
 	}
-	n, err := s.runs.CountDocuments(ctx, bson.D{{Key: "$and", Value: clauses}}, options.Count().SetComment("rikki prune"))
-	return n, wrap("count what can be pruned of "+script, err)
+	total, kept := int64(0), []Kept(nil)
+	for page := clauses; ; {
+		runs, err := s.oldRuns(ctx, page, surplusPage)
+		if err != nil {
+			return fail(err)
+		}
+		free, others, err := s.unneeded(ctx, runs)
+		if err != nil {
+			return fail(err)
+		}
+		total += int64(len(free))
+		kept = append(kept, others[:min(len(others), most-len(kept))]...)
+		if len(runs) < surplusPage {
+			return total, kept, nil
+		}
+		page = append(slices.Clone(clauses), behind(runs))
+	}
+}
+
+// behind selects the runs that are younger than the last of a page.
+func behind(runs []oldRun) bson.D {
+	last := runs[len(runs)-1]
+	return beyond("$gt", last.Created.Time(), last.ID)
 }
 
 // surplus selects the runs that need not be kept. It is nil when there are none.
@@ -204,25 +250,17 @@ func (s *Store) clock(ctx context.Context) (time.Time, error) {
 	return hello.LocalTime, err
 }
 
-// ids returns the oldest runs for which all clauses hold.
-func (s *Store) ids(ctx context.Context, clauses bson.A, n int) ([]string, error) {
+// oldRuns returns the oldest runs for which all clauses hold.
+func (s *Store) oldRuns(ctx context.Context, clauses bson.A, n int) ([]oldRun, error) {
 	oldest := bson.D{{Key: "created_at", Value: 1}, {Key: "_id", Value: 1}}
+	fields := bson.D{{Key: "script", Value: 1}, {Key: "parent", Value: 1}, {Key: "needed_by", Value: 1}, {Key: "created_at", Value: 1}}
 	cur, err := s.runs.Find(ctx, bson.D{{Key: "$and", Value: clauses}}, options.Find().SetSort(oldest).SetLimit(int64(n)).
-		SetBatchSize(int32(n)+1).SetProjection(bson.D{{Key: "_id", Value: 1}}).SetComment("rikki prune")) //nolint:gosec // at most a page
+		SetBatchSize(int32(n)+1).SetProjection(fields).SetComment("rikki prune")) //nolint:gosec // at most a page
 	if err != nil {
 		return nil, err
 	}
-	var docs []struct {
-		ID string `bson:"_id"`
-	}
-	if err := cur.All(ctx, &docs); err != nil {
-		return nil, err
-	}
-	ids := make([]string, len(docs))
-	for i, d := range docs {
-		ids[i] = d.ID
-	}
-	return ids, nil
+	var runs []oldRun
+	return runs, cur.All(ctx, &runs)
 }
 
 // purge deletes what belongs to the runs, a thousand documents at a time.

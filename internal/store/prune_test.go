@@ -86,7 +86,7 @@ func TestPruneKeepsWhateverMayGoOn(t *testing.T) {
 	b.insert(t, long)
 
 	k := Keep{MaxAge: 24 * hours, MaxRuns: -1, MinRuns: -1, LogAge: -1}
-	if n, err := b.Surplus(t.Context(), "s", k); err != nil || n != 5 {
+	if n, _, err := b.Surplus(t.Context(), "s", k); err != nil || n != 5 {
 		t.Errorf("surplus %d, %v; want 5", n, err)
 	}
 	if got := b.prune(t, "s", k); got.Runs != 5 {
@@ -122,7 +122,7 @@ func TestPruneByAgeAndCount(t *testing.T) {
 			for i, ago := range []time.Duration{hours, 2 * hours, 30 * hours, 40 * hours, 50 * hours, 60 * hours} {
 				b.insert(t, past(fmt.Sprintf("r_%d", i+1), "s", Succeeded, ago))
 			}
-			surplus, err := b.Surplus(t.Context(), "s", tt.keep)
+			surplus, _, err := b.Surplus(t.Context(), "s", tt.keep)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -47,6 +47,7 @@ func (s *Store) Enqueue(ctx context.Context, n NewRun) (Run, error) {
 	if err != nil {
 		return Run{}, wrap("queue run "+n.ID+" in "+s.db.Name(), err)
 	}
+	s.needAll(ctx, n.ID, n.Needs)
 	return run, nil
 }
 

@@ -34,6 +34,7 @@ func (s *Store) Start(ctx context.Context, n NewRun) (Run, error) {
 			return Run{}, wrap("record run "+n.ID, err)
 		}
 		if n.owns(run) {
+			s.needAll(ctx, n.ID, n.Needs)
 			return run, nil
 		}
 		if busy == nil || run.StartedAt.Before(busy.Holder.StartedAt) {

@@ -113,6 +113,9 @@ type NewRun struct {
 
 	// Keep is how long the script's runs are kept, where it has a wish of its own; for processes that don't know the script.
 	Keep *Keep
+
+	// Needs are other runs that this one reads what the history has of: they are not pruned before it is over.
+	Needs []string
 }
 
 // Run is one execution as it is stored.
