@@ -310,7 +310,7 @@ func (x *execution) newRun() store.NewRun {
 
 // needs are the runs that the script reads what the history has of. A dry run is over in a moment.
 func (x *execution) needs() []string {
-	if n, ok := x.script.(Needer); ok && !x.ro.DryRun {
+	if n, ok := x.script.(needer); ok && !x.ro.DryRun {
 		return n.NeedsRuns()
 	}
 	return nil

@@ -15,9 +15,8 @@ import (
 //
 // Runs that are queued, under way, paused, or interrupted and able to resume are
 // always kept, and so is what they need of others: the run that an undo takes back,
-// the run of --failed-of ([Needer]). An undo is kept as long as the run that it undid.
-// What belongs to a run, such as its log and its entries in the audit log, is deleted
-// with it.
+// the run of --failed-of. An undo is kept as long as the run that it undid. What belongs
+// to a run, such as its log and its entries in the audit log, is deleted with it.
 type Retention struct {
 	// MaxAge is how long a run is kept after its end. Default 90 days.
 	MaxAge time.Duration
@@ -84,30 +83,26 @@ type Pruned struct {
 	Records int64            `json:"records"` // log records, audit entries and the like
 	Scripts map[string]int64 `json:"scripts"` // runs by script
 
-	// Kept names runs that are old enough and stay because of others, up to a thousand of a
-	// script. [App.PrunePreview] tells them.
-	Kept []KeptRun `json:"kept,omitempty"`
+	// Kept says of runs that are old enough why they stay: because of which other run. It has
+	// up to a thousand of a script. [App.PrunePreview] tells them.
+	Kept map[string]string `json:"kept,omitempty"`
 }
 
-// KeptRun is a run that a prune leaves because of another one.
-type KeptRun struct {
-	Run string `json:"run"`
-	By  string `json:"by"`  // the run because of which it is kept
-	Why string `json:"why"` // a sentence for people
-}
-
-func keptRun(k store.Kept) KeptRun {
-	why := fmt.Sprintf("%s (%s, %s) still needs it", k.By, k.Script, k.State)
-	if k.Undoes {
-		why = fmt.Sprintf("it is an undo of %s, which is kept", k.By)
+// keep notes why a run stays.
+func (p *Pruned) keep(k store.Kept) {
+	if p.Kept == nil {
+		p.Kept = make(map[string]string)
 	}
-	return KeptRun{Run: k.Run, By: k.By, Why: why}
+	p.Kept[k.Run] = fmt.Sprintf("%s (%s, %s) still needs it", k.By, k.Script, k.State)
+	if k.Undoes {
+		p.Kept[k.Run] = fmt.Sprintf("it is an undo of %s, which is kept", k.By)
+	}
 }
 
-// Needer is implemented by scripts that read what the history has of other runs, such as their
-// journals or failures. The parameters are in place when it is asked. The runs that it names are not
-// pruned before its own run is over, in whatever state that is.
-type Needer interface {
+// needer is implemented by scripts that read what the history has of other runs: their journals or failures. The
+// parameters are in place when it is asked. The runs that it names are not pruned before its own run is over, in whatever
+// state that is.
+type needer interface {
 	NeedsRuns() []string
 }
 
@@ -147,7 +142,7 @@ func (a *App) PrunePreview(ctx context.Context, script string, keep *Retention) 
 			n, kept, err := s.Surplus(ctx, script, k)
 			p.done.add(script, n, 0)
 			for _, k := range kept {
-				p.done.Kept = append(p.done.Kept, keptRun(k))
+				p.done.keep(k)
 			}
 			return err
 		})

@@ -128,7 +128,7 @@ func (s *script[S]) Fresh() (rikki.Script, any) {
 	return fresh, &fresh.settings
 }
 
-// NeedsRuns implements [rikki.Needer].
+// NeedsRuns names the runs that are not pruned before this one is over.
 func (s *script[S]) NeedsRuns() []string {
 	if s.settings.FailedOf == "" {
 		return nil

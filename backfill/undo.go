@@ -32,7 +32,7 @@ type UndoRun struct {
 // CheckParams implements [params.Checker].
 func (u *UndoRun) CheckParams() error { return checkWindow(u.Window) }
 
-// NeedsRuns implements [rikki.Needer].
+// NeedsRuns names the runs that are not pruned before this one is over.
 func (u *UndoRun) NeedsRuns() []string { return []string{u.Run} }
 
 // NewUndo returns the script that [Undo] runs. A program that resumes or serves undos must know it.

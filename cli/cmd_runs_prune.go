@@ -154,12 +154,13 @@ func (p *program) tellPruned(pruned rikki.Pruned, dry bool) error {
 const shownKept = 10
 
 // tellKept names runs that are old enough and stay all the same.
-func (p *program) tellKept(kept []rikki.KeptRun) {
-	for _, k := range kept[:min(len(kept), shownKept)] {
-		p.term.Note("%s is kept: %s", k.Run, k.Why)
-	}
-	if n := len(kept) - shownKept; n > 0 {
-		p.term.Note("… and %s more are kept for others", term.Count(int64(n)))
+func (p *program) tellKept(kept map[string]string) {
+	for i, run := range slices.Sorted(maps.Keys(kept)) {
+		if i == shownKept {
+			p.term.Note("… and %s more are kept for others", term.Count(int64(len(kept)-shownKept)))
+			return
+		}
+		p.term.Note("%s is kept: %s", run, kept[run])
 	}
 }
 

@@ -21,24 +21,16 @@ var ErrCorrupt = errors.New("the journal is damaged")
 // order. Changes of the same document must be undone last first. It ends at the first error.
 func Decode(docs ...bson.Raw) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		data, entries, err := join(docs)
+		c, err := Open(docs...)
 		if err != nil {
 			yield(Entry{}, err)
 			return
 		}
-		r := reader{rest: data}
-		for i := range entries {
-			e := r.entry()
-			if r.err != nil {
-				yield(Entry{}, fmt.Errorf("entry %d: %w", i, r.err))
+		for i := range c.Len() {
+			e, err := c.Entry(i)
+			if !yield(e, err) || err != nil {
 				return
 			}
-			if !yield(e, nil) {
-				return
-			}
-		}
-		if len(r.rest) > 0 {
-			yield(Entry{}, fmt.Errorf("%w: %d bytes behind its last entry", ErrCorrupt, len(r.rest)))
 		}
 	}
 }
@@ -178,14 +170,22 @@ func (r *reader) document() bson.Raw {
 	return r.take(size)
 }
 
-func (r *reader) entry() Entry {
+// head reads what an entry begins with, and tells whether whole documents follow.
+func (r *reader) head() (e Entry, whole bool) {
 	tag := r.byte()
-	e := Entry{Op: Op(tag & opMask), IDOnly: tag&idOnly != 0}
+	e = Entry{Op: Op(tag & opMask), IDOnly: tag&idOnly != 0}
 	if tag&hasNamespace != 0 {
 		e.Namespace = r.name()
 	}
 	e.ID = r.value()
-	whole := tag&wholeImages != 0
+	if e.Op < Update || e.Op > Delete {
+		r.fail("an operation that there isn't")
+	}
+	return e, tag&wholeImages != 0
+}
+
+func (r *reader) entry() Entry {
+	e, whole := r.head()
 	switch {
 	case r.err != nil || e.IDOnly:
 	case e.Op == Update && !whole:
@@ -201,9 +201,6 @@ func (r *reader) entry() Entry {
 		} else {
 			e.AfterSum = r.take(sha256.Size)
 		}
-	}
-	if e.Op < Update || e.Op > Delete {
-		r.fail("an operation that there isn't")
 	}
 	return e
 }
