@@ -13,7 +13,7 @@ import (
 
 // A run can need what the history has of another: an undo reads the journal of the run that it undoes and the failures of earlier
 // undos, a run with --failed-of the failures of an earlier run. What a run needs is noted in the record of the other one, which is
-// the very document that a prune has to seal before it deletes anything:
+// the very document that a prune has to mark before it deletes anything:
 //
 //	{ _id: "r_A", needed_by: ["r_B"], … }       r_B is not over: r_A is kept
 //	{ _id: "r_A", gone: true, … }               r_A is being deleted: nobody can need it any more
@@ -94,7 +94,7 @@ func (s *Store) unneeded(ctx context.Context, runs []oldRun) (free []oldRun, kep
 		{Key: "$or", Value: bson.A{
 			bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: named}}}}, bson.D{{Key: "parent", Value: bson.D{{Key: "$in", Value: ids}}}},
 		}},
-		{Key: "$nor", Value: bson.A{bson.D{{Key: "$and", Value: prunable()}}}},
+		{Key: "$nor", Value: bson.A{bson.D{{Key: "$and", Value: prunable()}, {Key: "half_way", Value: bson.D{{Key: "$ne", Value: true}}}}}},
 	})
 	if err != nil {
 		return nil, nil, err
@@ -139,8 +139,8 @@ func (s *Store) others(ctx context.Context, filter bson.D) ([]other, error) {
 	return found, cur.All(ctx, &found)
 }
 
-// seal marks runs as being deleted, each unless somebody has come to need it since it was looked at, and returns those that are.
-func (s *Store) seal(ctx context.Context, runs []oldRun) ([]string, error) {
+// markGone marks runs as being deleted, each unless somebody has come to need it since it was looked at, and returns those that are.
+func (s *Store) markGone(ctx context.Context, runs []oldRun) ([]string, error) {
 	writes := make([]mongo.WriteModel, len(runs))
 	ids := make([]string, len(runs))
 	for i, r := range runs {
@@ -150,13 +150,15 @@ func (s *Store) seal(ctx context.Context, runs []oldRun) ([]string, error) {
 			asSeen = bson.D{{Key: "needed_by", Value: bson.D{{Key: "$exists", Value: false}}}}
 		}
 		filter := append(bson.D{{Key: "_id", Value: r.ID}, {Key: "$and", Value: prunable()}}, asSeen...)
-		writes[i] = mongo.NewUpdateOneModel().SetFilter(filter).SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: "gone", Value: true}}}})
+		writes[i] = mongo.NewUpdateOneModel().SetFilter(filter).SetUpdate(bson.D{
+			{Key: "$set", Value: bson.D{{Key: "gone", Value: true}}}, {Key: "$unset", Value: bson.D{{Key: "half_way", Value: ""}}}, // nobody goes on with it
+		})
 	}
 	if _, err := s.runs.BulkWrite(ctx, writes, options.BulkWrite().SetOrdered(false).SetComment("rikki prune")); err != nil {
 		return nil, err
 	}
-	sealed := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "gone", Value: true}}
-	found, err := s.others(ctx, sealed)
+	marked := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "gone", Value: true}}
+	found, err := s.others(ctx, marked)
 	for i := range found {
 		ids[i] = found[i].ID
 	}

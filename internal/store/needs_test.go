@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,6 +39,11 @@ func TestWhatARunThatIsNotOverNeedsIsKept(t *testing.T) {
 			want = append(want, "r_parent_of_"+string(state), "r_read_by_"+string(state))
 		}
 	}
+	b.insert(t,
+		past("r_parent_of_half", "s", Succeeded, 48*hours),
+		with(past("r_half", undoScript, Failed, hours), "parent", "r_parent_of_half", "resumable", true, "half_way", true),
+	)
+	want = append(want, "r_parent_of_half") // whoever failed half-way may be resumed
 	slices.Sort(want)
 	n, kept, err := b.Surplus(t.Context(), "s", all)
 	if err != nil || n != 8 {
@@ -57,7 +63,9 @@ func TestWhatARunThatIsNotOverNeedsIsKept(t *testing.T) {
 	if got := b.prune(t, "s", all); got.Runs != 8 {
 		t.Errorf("pruned %+v, want 8 runs", got)
 	}
-	left := slices.DeleteFunc(b.left(t, b.runs), func(id string) bool { return id[:7] != "r_paren" && id[:7] != "r_read_" })
+	left := slices.DeleteFunc(b.left(t, b.runs), func(id string) bool {
+		return !strings.HasPrefix(id, "r_parent_of_") && !strings.HasPrefix(id, "r_read_by_")
+	})
 	if diff := cmp.Diff(want, left); diff != "" {
 		t.Error(diff)
 	}
@@ -115,8 +123,8 @@ func TestAPruneNoticesWhoComesToNeedARun(t *testing.T) {
 	if err := b.Need(t.Context(), "r_undo", "r_first", "r_more"); err != nil {
 		t.Fatal(err)
 	}
-	if sealed, err := b.seal(t.Context(), free); err != nil || !slices.Equal(sealed, []string{"r_late"}) {
-		t.Errorf("sealed %v, %v", sealed, err)
+	if gone, err := b.markGone(t.Context(), free); err != nil || !slices.Equal(gone, []string{"r_late"}) {
+		t.Errorf("marked %v, %v", gone, err)
 	}
 	if err := b.Need(t.Context(), "r_undo", "r_late"); !errors.Is(err, ErrGone) {
 		t.Errorf("to need what is being deleted: %v", err)

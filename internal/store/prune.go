@@ -137,7 +137,7 @@ func (s *Store) remove(ctx context.Context, runs []oldRun) (Pruned, error) {
 	if len(runs) == 0 {
 		return Pruned{}, nil
 	}
-	ids, err := s.seal(ctx, runs)
+	ids, err := s.markGone(ctx, runs)
 	if err != nil || len(ids) == 0 {
 		return Pruned{}, err
 	}
@@ -145,8 +145,8 @@ func (s *Store) remove(ctx context.Context, runs []oldRun) (Pruned, error) {
 	if err != nil {
 		return Pruned{}, err
 	}
-	sealed := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "gone", Value: true}}
-	res, err := s.runs.DeleteMany(ctx, sealed, options.DeleteMany().SetComment("rikki prune"))
+	marked := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}, {Key: "gone", Value: true}}
+	res, err := s.runs.DeleteMany(ctx, marked, options.DeleteMany().SetComment("rikki prune"))
 	if err != nil {
 		return Pruned{}, err
 	}
