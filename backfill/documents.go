@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -25,13 +26,22 @@ func endDoc(doc []byte) bson.Raw { return rawbson.Close(doc, 0) }
 // idKey makes the _id of a document the key of a map.
 func idKey(doc bson.Raw) string { return valueKey(doc.Lookup("_id")) }
 
+// exactKey makes a value the key of a map, for the same value of the same type only.
+func exactKey(v bson.RawValue) string { return string(append([]byte{byte(v.Type)}, v.Value...)) }
+
 // valueKey is the same for the same value, and for integers of all types. Other values may be equal to the server and differ
 // here: see [findEqual].
 func valueKey(v bson.RawValue) string {
-	if n, ok := v.AsInt64OK(); ok && (v.Type != bson.TypeDouble || float64(n) == v.Double()) {
-		return "\x00n" + strconv.FormatInt(n, 36)
+	switch v.Type {
+	case bson.TypeInt32, bson.TypeInt64:
+		return "\x00n" + strconv.FormatInt(v.AsInt64(), 36)
+	case bson.TypeDouble:
+		const beyond = 1 << 63
+		if f := v.Double(); f == math.Trunc(f) && f >= -beyond && f < beyond {
+			return "\x00n" + strconv.FormatInt(int64(f), 36)
+		}
 	}
-	return string(append([]byte{byte(v.Type)}, v.Value...))
+	return exactKey(v)
 }
 
 func idsOf(docs []bson.Raw) []bson.RawValue {

@@ -59,7 +59,9 @@ type engine struct {
 	seq      atomic.Int64 // of journal documents
 	sizes    sizes
 	budget   budget
-	advanced atomic.Bool // the run's record knows that this attempt gets on
+	// collations of the collections that are written to.
+	collations collations
+	advanced   atomic.Bool // the run's record knows that this attempt gets on
 
 	mu      sync.Mutex
 	counts  store.Counts

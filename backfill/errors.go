@@ -100,7 +100,7 @@ func judge(err error) verdict {
 		return smaller
 	case hasAnyCode(err, codeUnauthorized, codeTransactionsOff, codeOutOfDiskSpace, codeNotInTransaction):
 		return fatal
-	case errors.Is(err, errWhole), rikki.IsTransient(err), errors.Is(err, context.DeadlineExceeded), mongo.IsTimeout(err), hasAnyCode(err, codeNoSuchTxn, codeWriteConflict):
+	case errors.Is(err, errWhole), errors.Is(err, errInOrder), rikki.IsTransient(err), errors.Is(err, context.DeadlineExceeded), mongo.IsTimeout(err), hasAnyCode(err, codeNoSuchTxn, codeWriteConflict):
 		return again
 	case errors.As(err, &own):
 		return fatal

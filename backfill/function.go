@@ -158,7 +158,10 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 	if err != nil {
 		return err
 	}
-	out := newWrites(c, &b, changes)
+	out, err := newWrites(ctx, c, &b, changes)
+	if err != nil {
+		return err
+	}
 	if err := w.complete(ctx, out, index, changes); err != nil {
 		return err
 	}
@@ -168,7 +171,7 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 			err = changes[i].check(c.e.opts.Key)
 		}
 		if err == nil {
-			err = out.add(at, b.items[at], changes[i])
+			err = out.add(ctx, at, b.items[at], changes[i])
 		}
 		if errors.Is(err, ErrKey) {
 			return err

@@ -2,9 +2,9 @@ package backfill
 
 // memory is what a worker puts its chunks together in, one after another, so that a chunk takes hardly any new memory.
 type memory struct {
-	updates, deletes *statements // for the run's own collection
-	fields           fieldChange
-	after            []byte // a document as it will be
+	statements *statements // for the run's own collection
+	fields     fieldChange
+	after      []byte // a document as it will be
 }
 
 // chunkBytes is how much of the documents a chunk has at most, about. All workers hold so much at the same time, some of it more
@@ -15,13 +15,12 @@ const chunkBytes = 2 << 20
 const maxKept = 2 * chunkBytes
 
 func newMemory(e *engine) *memory {
-	return &memory{updates: newStatements("update", e, e.coll), deletes: newStatements("delete", e, e.coll)}
+	return &memory{statements: newStatements(e, e.coll)}
 }
 
 // reset makes it ready for another chunk, without what an unusually large one took.
 func (m *memory) reset() {
-	m.updates.reset()
-	m.deletes.reset()
+	m.statements.reset()
 	m.after = keep(m.after)
 	if cap(m.fields.set) > maxKept {
 		m.fields = fieldChange{}

@@ -23,16 +23,18 @@ func (w *pipelineWork) singly(ctx context.Context, c *chunk) error {
 	if err != nil {
 		return fmt.Errorf("the change can't be encoded: %w", err)
 	}
-	statements, healthy := newStatements("update", c.e, c.e.coll), make([]bson.Raw, 0, len(b.items))
+	statements, healthy := newStatements(c.e, c.e.coll), make([]bson.Raw, 0, len(b.items))
 	for i, item := range b.items {
 		if !c.passBy(b.keys[i]) {
 			statements.update(i, item.Lookup("_id"), change.Lookup("u"))
 			healthy = append(healthy, item)
 		}
 	}
-	if c.counts.Changed, err = statements.send(ctx); err != nil {
+	did, err := statements.send(ctx)
+	if err != nil {
 		return err
 	}
+	c.counts.Changed = did.changed
 	c.counts.Unchanged = int64(len(healthy)) - c.counts.Changed
 	return w.keep(ctx, c, healthy)
 }

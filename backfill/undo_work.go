@@ -271,7 +271,7 @@ func conflictText(conflicts []journal.Conflict) string {
 // write does what restore has computed. Deletions come first and insertions last: each state between is a part of one that
 // was there before, so that no unique index is in the way of what had been possible. Updates go back the way they came.
 func (t *undoTarget) write(ctx context.Context, c *chunk) error {
-	updates, deletes := newStatements("update", c.e, t.coll), newStatements("delete", c.e, t.coll)
+	updates, deletes := newStatements(c.e, t.coll), newStatements(c.e, t.coll)
 	var inserts []any
 	var inserted []int
 	for _, d := range t.list {
@@ -289,14 +289,15 @@ func (t *undoTarget) write(ctx context.Context, c *chunk) error {
 			return err
 		}
 	}
-	deleted, err := deletes.send(ctx)
+	first, err := deletes.send(ctx)
 	if err != nil {
 		return err
 	}
-	changed, err := updates.send(ctx)
+	second, err := updates.send(ctx)
 	if err != nil {
 		return err
 	}
+	deleted, changed := first.deleted, second.changed
 	if len(inserts) > 0 {
 		if _, err := t.coll.InsertMany(ctx, inserts, options.InsertMany().SetComment(c.e.run.ID())); err != nil {
 			return insertError(err, inserted)

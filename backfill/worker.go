@@ -40,11 +40,12 @@ type chunk struct {
 
 // trouble is what earlier attempts at the same documents have met.
 type trouble struct {
-	poison map[string]reason // documents that are passed by, by their key
-	slow   int               // attempts at one document that took too long
-	apart  bool              // a document is too large to be computed beside what it was
-	singly bool              // the server has to be told of each document, so that it names the one that it refuses
-	halved int               // how many documents are tried at once since one among more could not be found; 0 for all
+	poison  map[string]reason // documents that are passed by, by their key
+	slow    int               // attempts at one document that took too long
+	apart   bool              // a document is too large to be computed beside what it was
+	singly  bool              // the server has to be told of each document, so that it names the one that it refuses
+	inOrder bool              // deletions must not wait behind updates of other documents
+	halved  int               // how many documents are tried at once since one among more could not be found; 0 for all
 }
 
 func newTrouble() *trouble { return &trouble{poison: map[string]reason{}} }

@@ -19,14 +19,14 @@ import (
 	"github.com/rikki-go/rikki/internal/rawbson"
 )
 
-// writes collects what a chunk changes, by collection, and does it: one command for all updates of a collection and one for
-// its deletions.
+// writes collects what a chunk changes, by collection, and does it: what happens to one collection in the order of the items, and
+// of the writes of each item.
 type writes struct {
 	c        *chunk
 	encoding conn.Encoding // the client's
 	batch    *batch        // the items
 	looks    bool          // see [engine.looks]
-	// elsewhere says that some change is about another document than its item, perhaps about that of another item.
+	// elsewhere says that some change is about another document of the collection than its item, perhaps about that of another item.
 	elsewhere bool
 	own       *target
 	other     map[string]*target
@@ -34,15 +34,19 @@ type writes struct {
 
 // target is what happens to one collection.
 type target struct {
-	coll    *mongo.Collection
-	ns      string // "" for the run's own collection
-	updates *statements
-	deletes *statements
+	coll       *mongo.Collection
+	ns         string // "" for the run's own collection
+	statements *statements
+	// distinct says that no document is written more than once, as is known beforehand.
+	distinct bool
+	written  writtenIDs // unless they are distinct
 	// direct says that images go into the journal as they are made, and need not be kept: all so far were sure, and no other
 	// change of the chunk can be about the same document.
 	direct bool
 	images map[string]*images
 	order  []string // of images
+	// aliases says that some of the images may be of the same document.
+	aliases bool
 }
 
 // images are those of one document.
@@ -53,20 +57,40 @@ type images struct {
 	part          bool // they are parts, with all that changes
 }
 
-func newWrites(c *chunk, b *batch, changes []Change) *writes {
+func newWrites(ctx context.Context, c *chunk, b *batch, changes []Change) (*writes, error) {
 	c.memory.reset()
-	looks := c.e.looks()
-	elsewhere := slices.ContainsFunc(changes, func(c Change) bool { return c.target != nil })
-	own := &target{
-		coll: c.e.coll, updates: c.memory.updates, deletes: c.memory.deletes, images: map[string]*images{},
-		direct: looks && (b.whole || b.view != nil) && !elsewhere && c.e.opts.Journal != JournalFull,
+	w := &writes{c: c, encoding: c.e.run.Encoding(), batch: b, looks: c.e.looks(), other: map[string]*target{}}
+	w.elsewhere = slices.ContainsFunc(changes, w.isElsewhere)
+	w.own = &target{
+		coll: c.e.coll, statements: c.memory.statements, images: map[string]*images{},
+		distinct: (b.whole || b.view != nil) && !w.elsewhere,
 	}
-	return &writes{c: c, encoding: c.e.run.Encoding(), batch: b, looks: looks, elsewhere: elsewhere, own: own, other: map[string]*target{}}
+	w.own.direct = w.looks && w.own.distinct && c.e.opts.Journal != JournalFull
+	return w, w.open(ctx, w.own)
+}
+
+// open makes a target ready for statements.
+func (w *writes) open(ctx context.Context, t *target) error {
+	// What has failed once in a transaction, or without one, can't be done again in its order.
+	t.statements.grouped = !w.c.inOrder && !w.c.dry && !w.c.e.alone
+	if t.distinct {
+		return nil
+	}
+	folds, err := w.c.e.foldsText(ctx, t.coll)
+	t.written = writtenIDs{folds: folds}
+	return err
+}
+
+// isElsewhere tells whether a change is about another document of the run's collection than its item.
+func (w *writes) isElsewhere(c Change) bool {
+	return c.target != nil || slices.ContainsFunc(c.also, func(a write) bool {
+		return w.c.e.namespace(a.collection) == w.c.e.ns()
+	})
 }
 
 // add puts a change of an item into the commands, with what is written elsewhere because of it: all of that or, if any can't be
 // encoded, nothing. The error is one of this item alone, or [ErrKey].
-func (w *writes) add(index int, item bson.Raw, c Change) error {
+func (w *writes) add(ctx context.Context, index int, item bson.Raw, c Change) error {
 	others := make([]otherWrite, len(c.also))
 	for i, also := range c.also {
 		var err error
@@ -78,7 +102,7 @@ func (w *writes) add(index int, item bson.Raw, c Change) error {
 		return err
 	}
 	for _, o := range others {
-		if err := w.addOther(index, o); err != nil {
+		if err := w.addOther(ctx, index, o); err != nil {
 			return err
 		}
 	}
@@ -108,6 +132,9 @@ func (w *writes) addOwn(index int, item bson.Raw, c Change) error {
 	if id.IsZero() {
 		return fmt.Errorf("the item has no _id: say with Change.For which document it is about")
 	}
+	if w.own.wasWritten(id) {
+		before = nil // it isn't any more
+	}
 	im := images{id: id, before: before, known: before != nil, part: part && before != nil}
 	switch c.kind {
 	case changeFields:
@@ -119,7 +146,7 @@ func (w *writes) addOwn(index int, item bson.Raw, c Change) error {
 		if err := w.note(w.own, im); err != nil {
 			return err
 		}
-		w.own.deletes.remove(index, id)
+		w.own.remove(index, id)
 		return nil
 	default:
 		return w.addUpdate(index, im, c)
@@ -147,7 +174,7 @@ func (w *writes) addFields(index int, im images, c Change) error {
 	if err := w.note(w.own, im); err != nil {
 		return err
 	}
-	w.own.updates.fields(index, im.id, &m.fields)
+	w.own.update(im.id).fields(index, im.id, &m.fields)
 	return nil
 }
 
@@ -164,7 +191,7 @@ func (w *writes) addReplacement(index int, im images, c Change) error {
 	if err := w.note(w.own, im); err != nil {
 		return err
 	}
-	w.own.updates.replace(index, im.id, doc, c.upsert)
+	w.own.update(im.id).replace(index, im.id, doc, c.upsert)
 	return nil
 }
 
@@ -178,8 +205,11 @@ func (w *writes) addUpdate(index int, im images, c Change) error {
 			return err
 		}
 	}
-	w.own.updates.update(index, im.id, u)
-	return w.note(w.own, im)
+	if err := w.note(w.own, im); err != nil {
+		return err
+	}
+	w.own.update(im.id).update(index, im.id, u)
+	return nil
 }
 
 // encodeUpdate encodes an update document or a pipeline. The server would take a document without operators, which may be empty, for
@@ -227,39 +257,73 @@ func (w *writes) encodeOther(a write) (o otherWrite, err error) {
 	return o, nil
 }
 
-func (w *writes) addOther(index int, o otherWrite) error {
-	t := w.target(o.collection)
+func (w *writes) addOther(ctx context.Context, index int, o otherWrite) error {
+	t, err := w.target(ctx, o.collection)
+	if err != nil {
+		return err
+	}
 	im := images{id: o.id}
-	switch o.kind {
-	case changeUpdate:
-		t.updates.update(index, o.id, o.update)
-	case changeDelete:
-		t.deletes.remove(index, o.id)
-		im.sure = true
-	default:
-		t.updates.replace(index, o.id, o.doc, true)
+	if o.kind != changeUpdate {
 		im.after, im.sure = o.doc, true
 	}
-	return w.note(t, im)
+	if err := w.note(t, im); err != nil {
+		return err
+	}
+	switch o.kind {
+	case changeUpdate:
+		t.update(o.id).update(index, o.id, o.update)
+	case changeDelete:
+		t.remove(index, o.id)
+	default:
+		t.update(o.id).replace(index, o.id, o.doc, true)
+	}
+	return nil
 }
 
-func (w *writes) target(name string) *target {
-	db, coll := w.c.e.coll.Database(), name
-	if before, after, found := strings.Cut(name, "."); found {
-		db, coll = w.c.e.client.Database(before), after
+func (w *writes) target(ctx context.Context, name string) (*target, error) {
+	ns := w.c.e.namespace(name)
+	if ns == w.c.e.ns() {
+		return w.own, nil
 	}
-	ns := db.Name() + "." + coll
-	if w.other[ns] == nil {
-		coll := db.Collection(coll, options.Collection().SetWriteConcern(writeconcern.Majority()).SetReadConcern(readconcern.Majority()))
-		w.other[ns] = &target{
-			coll: coll, ns: ns, updates: newStatements("update", w.c.e, coll), deletes: newStatements("delete", w.c.e, coll), images: map[string]*images{},
-		}
+	if t := w.other[ns]; t != nil {
+		return t, nil
 	}
-	return w.other[ns]
+	db, coll, _ := strings.Cut(ns, ".")
+	t := &target{ns: ns, images: map[string]*images{}}
+	t.coll = w.c.e.client.Database(db).Collection(coll, options.Collection().SetWriteConcern(writeconcern.Majority()).SetReadConcern(readconcern.Majority()))
+	t.statements = newStatements(w.c.e, t.coll)
+	w.other[ns] = t
+	return t, w.open(ctx, t)
 }
 
-// note puts the images of a document into the journal, or remembers them until all of them are known. A document that is written
-// more than once is read before and after all of that. An image after may be in memory that is used again.
+// namespace is that of a collection which is named with its database or without.
+func (e *engine) namespace(name string) string {
+	if strings.Contains(name, ".") {
+		return name
+	}
+	return e.coll.Database().Name() + "." + name
+}
+
+// wasWritten tells whether an earlier change of the chunk may have been about the same document.
+func (t *target) wasWritten(id bson.RawValue) bool { return !t.distinct && t.written.has(id) }
+
+// update returns where the next update of a document goes.
+func (t *target) update(id bson.RawValue) *statements {
+	if !t.distinct && t.written.update(id) {
+		t.statements.barrier()
+	}
+	return t.statements
+}
+
+func (t *target) remove(index int, id bson.RawValue) {
+	if !t.distinct {
+		t.written.remove(id)
+	}
+	t.statements.remove(index, id)
+}
+
+// note puts the images of a document into the journal, or remembers them until all of them are known. A document that may be
+// written more than once is read before and after all of that. An image after may be in memory that is used again.
 func (w *writes) note(t *target, im images) error {
 	if !w.looks {
 		return nil
@@ -275,7 +339,38 @@ func (w *writes) note(t *target, im images) error {
 	im.after = bytes.Clone(im.after)
 	t.images[key] = &im
 	t.order = append(t.order, key)
+	if t.wasWritten(im.id) { // by another _id that may be the same to the server
+		t.unsure()
+	}
 	return nil
+}
+
+// unsure has all documents read, before and after, since it isn't known which _ids are the same to the server.
+func (t *target) unsure() {
+	t.aliases = true
+	for _, im := range t.images {
+		im.after, im.sure = nil, false
+	}
+}
+
+// merge makes one of the images of documents that were named by several _ids.
+func (t *target) merge() {
+	stored, order := map[string]*images{}, t.order[:0]
+	for _, key := range t.order {
+		im := t.images[key]
+		doc := im.before
+		if doc == nil {
+			doc = im.after
+		}
+		if doc == nil {
+			continue // there was none, and is none
+		}
+		id := exactKey(doc.Lookup("_id"))
+		if stored[id] == nil {
+			stored[id], order = im, append(order, key)
+		}
+	}
+	t.order = order
 }
 
 // journal adds what became of a document, unless that must not be.
@@ -310,23 +405,22 @@ func (w *writes) do(ctx context.Context, t *target) error {
 	if err := t.readBefore(ctx); err != nil {
 		return err
 	}
-	changed, err := t.updates.send(ctx)
+	did, err := t.statements.send(ctx)
 	if err != nil {
-		return err
-	}
-	deleted, err := t.deletes.send(ctx)
-	if err != nil {
-		return err
+		return w.inOrder(t, err)
 	}
 	if t == w.own {
-		w.c.counts.Changed += changed
-		w.c.counts.Deleted += deleted
-		w.c.counts.Unchanged += int64(t.updates.len()+t.deletes.len()) - changed - deleted
+		w.c.counts.Changed += did.changed
+		w.c.counts.Deleted += did.deleted
+		w.c.counts.Unchanged += int64(t.statements.len()) - did.changed - did.deleted
 	} else {
-		w.c.counts.Written += changed + deleted
+		w.c.counts.Written += did.changed + did.deleted
 	}
 	if err := t.readAfter(ctx, w.c.e.opts.Journal == JournalFull); err != nil {
 		return err
+	}
+	if t.aliases {
+		t.merge()
 	}
 	for _, key := range t.order {
 		if err := w.journal(t, t.images[key]); err != nil {
@@ -334,6 +428,15 @@ func (w *writes) do(ctx context.Context, t *target) error {
 		}
 	}
 	return nil
+}
+
+// inOrder has a chunk done again, each write in its place, where a unique index refused one that was put before its place.
+func (w *writes) inOrder(t *target, err error) error {
+	if !t.statements.overtook || !mongo.IsDuplicateKeyError(err) {
+		return err
+	}
+	w.c.inOrder = true
+	return errInOrder
 }
 
 func (t *target) readBefore(ctx context.Context) error {
