@@ -62,15 +62,18 @@ type engine struct {
 	// collations of the collections that are written to.
 	collations collations
 	advanced   atomic.Bool // the run's record knows that this attempt gets on
+	planned    bool        // the run has a plan, and so a place to go on at
 
 	mu      sync.Mutex
 	counts  store.Counts
 	earlier store.Counts // of earlier attempts
 	total   int64
-	queue   []store.Partition       // nobody works on them, and they are not done
-	active  int                     // workers
-	ended   error                   // why the workers stop; nil while they go on
-	halt    context.CancelCauseFunc // ends their waiting
+	queue   []store.Partition // nobody works on them, and they are not done
+	active  int               // workers
+	ended   error             // why the workers stop; nil while they go on
+	// troubles are what workers try again that has failed for a while.
+	troubles map[*worker]string
+	halt     context.CancelCauseFunc // ends their waiting
 }
 
 // execute runs a backfill from its plan, or from where an earlier attempt has left it, to its verification.
@@ -82,9 +85,15 @@ func execute(ctx context.Context, run *rikki.Run, opts Options, knobs Knobs, w w
 	if run.DryRun() {
 		return e.dryRun(ctx)
 	}
+	value, err := e.execute(ctx)
+	return value, e.ends(ctx, err)
+}
+
+// execute is the run itself.
+func (e *engine) execute(ctx context.Context) (any, error) {
 	var ref *conn.Ref
 	if err := e.tryAgain(ctx, func() (err error) { // the run's other connections have been made: who can't be reached now is gone for a while
-		ref, err = run.Open(ctx, maxPool)
+		ref, err = e.run.Open(ctx, maxPool)
 		return err
 	}); err != nil {
 		return nil, err
@@ -203,7 +212,8 @@ func (e *engine) begin(ctx context.Context) error {
 	} else if err := e.unchanged(plan); err != nil {
 		return err
 	}
-	e.plan = plan
+	e.plan, e.planned = plan, true
+	e.run.HasPlace()
 	parts, err := e.walk.Partitions(ctx)
 	if err != nil {
 		return err
@@ -314,7 +324,7 @@ func (e *engine) perform(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return e.recount(ctx)
+	return e.tryAgain(ctx, func() error { return e.recount(ctx) })
 }
 
 // paced does work whose pace is watched meanwhile. The context that the work gets is for its waiting: it ends as soon as the run shall

@@ -64,6 +64,15 @@ const (
 	codeNotInTransaction = 263 // OperationNotSupportedInTransaction
 )
 
+// passing are the codes of what the server says of a command that it ended, or of a snapshot that it has no more: nobody is to blame.
+var passing = []int{ //nolint:gochecknoglobals // a constant
+	6, 7, 89, 202, 9001, // the way to another server
+	24, 46, 262, // locks, and time
+	43, 175, 237, // cursors and plans that were ended
+	225, 239, 246, // snapshots
+	11601, // killOp
+}
+
 // commitError is an error of a commit that doesn't say that nothing happened.
 type commitError struct{ error }
 
@@ -91,8 +100,12 @@ func judge(err error) verdict {
 		return unknown
 	case errors.Is(err, ErrGuard), errors.Is(err, ErrKey):
 		return fatal
+	case errors.As(err, &own) && hasAnyCode(err, codeMaxTime):
+		return again
 	case errors.As(err, &doc):
 		return document
+	case errors.As(err, new(*rikki.PanicError)):
+		return fatal
 	case errors.Is(err, journal.ErrTooLarge):
 		return smaller
 	case hasAnyCode(err, codeLifetime, codeCacheTooSmall, codeTxnTooLarge, codeMemory, codeMaxTime, codeObjectTooLarge),
@@ -100,7 +113,8 @@ func judge(err error) verdict {
 		return smaller
 	case hasAnyCode(err, codeUnauthorized, codeTransactionsOff, codeOutOfDiskSpace, codeNotInTransaction):
 		return fatal
-	case errors.Is(err, errWhole), errors.Is(err, errInOrder), rikki.IsTransient(err), errors.Is(err, context.DeadlineExceeded), mongo.IsTimeout(err), hasAnyCode(err, codeNoSuchTxn, codeWriteConflict):
+	case errors.Is(err, errWhole), errors.Is(err, errInOrder), rikki.IsTransient(err), errors.Is(err, context.DeadlineExceeded), mongo.IsTimeout(err), hasAnyCode(err, codeNoSuchTxn, codeWriteConflict),
+		hasAnyCode(err, passing...):
 		return again
 	case errors.As(err, &own):
 		return fatal

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/rikki-go/rikki/internal/journal"
 	"github.com/rikki-go/rikki/internal/store"
 )
 
@@ -29,6 +30,11 @@ func (w *worker) isolate(ctx context.Context, c *chunk, err error, tries int) (s
 		return c.part, c.size, nil
 	}
 	if c.size <= 1 {
+		if doc == nil {
+			if found, err := w.suspect(ctx, c, err, tries); !found {
+				return c.part, 1, err
+			}
+		}
 		return c.part, 1, c.poisoned(ctx, err, tries)
 	}
 	if _, ok := w.work.(*pipelineWork); ok && !c.singly {
@@ -37,6 +43,23 @@ func (w *worker) isolate(ctx context.Context, c *chunk, err error, tries int) (s
 	}
 	c.halved = c.size / 2
 	return c.part, c.halved, nil
+}
+
+// tooMuch decides about one document alone that is too much for the server: it is too large, or the server is too slow or has no room.
+func (w *worker) tooMuch(ctx context.Context, c *chunk, err error, tries int) (store.Partition, int, error) {
+	var own *store.OwnError
+	large := errors.Is(err, journal.ErrTooLarge) || saysTooLarge(err) || hasAnyCode(err, codeTxnTooLarge, codeObjectTooLarge, codeCacheTooSmall)
+	switch {
+	case large:
+		return c.part, 1, c.poisoned(ctx, err, tries)
+	case errors.As(err, &own):
+		return c.part, 1, w.wait(c, err, tries)
+	}
+	found, suspectErr := w.suspect(ctx, c, err, tries)
+	if !found {
+		return c.part, 1, suspectErr
+	}
+	return c.part, 1, c.poisoned(ctx, err, tries)
 }
 
 // caution keeps the chunks of a worker small for a while, behind documents that could not be done. Those that fail alike lie together.

@@ -96,6 +96,12 @@ type Options struct {
 	MaxFailures    int64
 	MaxFailureRate float64
 
+	// Patience is how long a chunk is tried again that meets with trouble which may be
+	// gone the next time, before the run pauses and says what it is: a server that is
+	// changing its role, conflicts with others, what the script marks as
+	// [rikki.Transient]. Zero means 2 min.
+	Patience time.Duration
+
 	// VerifyAgain looks after the end whether any document would change again. It
 	// is for changes that do nothing the second time. Scripts with a [Doner] are
 	// verified by that.
@@ -128,6 +134,7 @@ const (
 	DefaultMaxLag         = 10 * time.Second
 	DefaultTarget         = 100 * time.Millisecond
 	DefaultMaxFailures    = 10
+	DefaultPatience       = 2 * time.Minute
 	DefaultMaxFailureRate = 0.01
 
 	maxDefaultWorkers = 4
@@ -144,6 +151,7 @@ func (o Options) withDefaults() Options {
 	o.MaxFailures = cmp.Or(o.MaxFailures, DefaultMaxFailures)
 	o.MaxFailureRate = cmp.Or(o.MaxFailureRate, DefaultMaxFailureRate)
 	o.Journal = cmp.Or(o.Journal, JournalChanged)
+	o.Patience = cmp.Or(o.Patience, DefaultPatience)
 	if o.Filter == nil {
 		o.Filter = bson.D{}
 	}
@@ -192,6 +200,9 @@ func (o Options) validate() error {
 	}
 	if err := pace.Gentle(o.Gentle).Validate(); err != nil {
 		fail("Options.Gentle: %w", err)
+	}
+	if o.Patience < 0 {
+		fail("Options.Patience: %s; say how long a chunk may be tried again", o.Patience)
 	}
 	if o.Target < 0 || o.Target > attemptLimit {
 		fail("Options.Target: %s; say up to %s, as long as a transaction may take", o.Target, attemptLimit)

@@ -153,6 +153,9 @@ func (p *pacer) tell() {
 	if s.Reason != "" {
 		text = "waiting: " + s.Reason
 	}
+	if trouble := p.e.troubled(); trouble != "" {
+		text += "; " + trouble
+	}
 	if p.verifying {
 		text = "verifying; " + text
 	}

@@ -19,7 +19,11 @@ func (c *chunk) poisoned(ctx context.Context, err error, tries int) error {
 	if len(c.keys) != 1 {
 		return err
 	}
+	if _, known := c.poison[c.keys[0].String()]; known {
+		return err // it was passed by, and that was no use
+	}
 	c.poison[c.keys[0].String()] = reasonOf(classOf(err), err, tries)
+	c.vain = vain{}
 	return nil
 }
 
@@ -33,6 +37,7 @@ func (c *chunk) blame(index int, class string, err error, tries int) bool {
 		return false
 	}
 	c.poison[key] = reasonOf(class, err, tries)
+	c.vain = vain{}
 	return true
 }
 

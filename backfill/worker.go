@@ -46,6 +46,10 @@ type trouble struct {
 	singly  bool              // the server has to be told of each document, so that it names the one that it refuses
 	inOrder bool              // deletions must not wait behind updates of other documents
 	halved  int               // how many documents are tried at once since one among more could not be found; 0 for all
+
+	vain      vain // attempts that found nothing out
+	warned    bool // the log knows of them
+	suspected int  // attempts at one document that the server refused without naming it
 }
 
 func newTrouble() *trouble { return &trouble{poison: map[string]reason{}} }
@@ -158,6 +162,7 @@ func (w *worker) next(ctx context.Context, p store.Partition, turn *pace.Turn, r
 			turn.Done(pace.Outcome{Docs: int(c.counts.Matched), Took: time.Since(began), Commit: c.commit})
 			w.engine.done(c.counts)
 			w.caution.done(met)
+			w.tell("")
 			w.advance(ctx)
 			return c.after(), nil
 		}
@@ -172,6 +177,7 @@ func (w *worker) next(ctx context.Context, p store.Partition, turn *pace.Turn, r
 			// The commit whose answer was lost has happened, with all of its counters.
 			w.budget.give(reserved - int(c.counts.Matched))
 			w.engine.done(c.counts)
+			w.tell("")
 			w.advance(ctx)
 			return next, nil
 		}
@@ -193,18 +199,18 @@ func (w *worker) settle(ctx context.Context, c *chunk, err error, tries int) (st
 	}
 	switch what {
 	case unknown, lost:
-		p, err := w.look(ctx, c.part)
-		if err == nil && p.Chunk == c.part.Chunk {
-			err = w.backoff(tries)
+		p, lookErr := w.look(ctx, c.part)
+		if lookErr == nil && p.Chunk == c.part.Chunk {
+			lookErr = w.wait(c, err, tries)
 		}
-		return p, c.size, err
+		return p, c.size, lookErr
 	case smaller:
 		if c.size <= 1 && saysTooLarge(err) && !c.apart {
 			c.apart = true
 			return c.part, 1, nil
 		}
 		if c.size <= 1 {
-			return c.part, 1, c.poisoned(ctx, err, tries)
+			return w.tooMuch(ctx, c, err, tries)
 		}
 		c.turn.Failed(c.size, classOf(err))
 		return c.part, c.size / 2, nil
@@ -214,7 +220,7 @@ func (w *worker) settle(ctx context.Context, c *chunk, err error, tries int) (st
 	case document:
 		return w.isolate(ctx, c, err, tries)
 	case again:
-		return c.part, w.smallerAfter(c, err, tries), w.backoff(tries)
+		return c.part, w.smallerAfter(c, err, tries), w.wait(c, err, tries)
 	default:
 		return c.part, 0, err
 	}
@@ -238,6 +244,7 @@ func (w *worker) smallerAfter(c *chunk, err error, tries int) int {
 
 // look reads a partition after an attempt of which it isn't known whether it happened.
 func (w *worker) look(ctx context.Context, p store.Partition) (store.Partition, error) {
+	var v vain
 	for tries := 1; ; tries++ {
 		now, err := w.walk.Partition(ctx, p.N)
 		switch {
@@ -249,6 +256,9 @@ func (w *worker) look(ctx context.Context, p store.Partition) (store.Partition, 
 			return p, context.Cause(ctx)
 		case judge(err) == fatal:
 			return p, err
+		}
+		if stuck := v.again(w.opts.Patience, err); stuck != nil {
+			return p, stuck
 		}
 		if err := w.backoff(tries); err != nil {
 			return p, err
