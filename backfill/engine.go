@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
@@ -43,14 +45,18 @@ type engine struct {
 	work  work
 	log   *slog.Logger
 
-	client  *mongo.Client
-	coll    *mongo.Collection
-	source  reader
-	view    *view       // what a function can see of documents; nil: all
-	retried *failedWalk // of a run that is limited to what failed; else nil
-	store   *store.Store
-	walk    *store.Walk
-	plan    store.Plan
+	client *mongo.Client
+	coll   *mongo.Collection
+	target store.Target // what the run is about
+	pinned bool         // commands say so
+	// collation is the collection's.
+	collation bson.RawValue
+	source    reader
+	view      *view       // what a function can see of documents; nil: all
+	retried   *failedWalk // of a run that is limited to what failed; else nil
+	store     *store.Store
+	walk      *store.Walk
+	plan      store.Plan
 	// alone says that the server has no transactions: a chunk may be done twice.
 	alone bool
 
@@ -194,7 +200,14 @@ func (e *engine) asked() error {
 
 // begin takes the partitions over, or makes them.
 func (e *engine) begin(ctx context.Context) error {
-	if err := e.check(ctx); err != nil {
+	_, err := e.walk.Plan(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	planned := err == nil
+	if err := e.check(ctx); errors.Is(err, ErrCannotWalk) && planned { // it could when the run began
+		return changed("%w", err)
+	} else if err != nil {
 		return err
 	}
 	if err := e.store.EnsureBackfill(ctx); err != nil {
@@ -214,6 +227,14 @@ func (e *engine) begin(ctx context.Context) error {
 	}
 	e.plan, e.planned = plan, true
 	e.run.HasPlace()
+	if len(plan.Target.Collection.Data) == 0 && len(e.target.Collection.Data) > 0 {
+		if err := e.walk.Aim(ctx, e.target.Collection); err != nil {
+			return err
+		}
+	}
+	if err := e.pin(ctx); err != nil {
+		return err
+	}
 	parts, err := e.walk.Partitions(ctx)
 	if err != nil {
 		return err
@@ -236,8 +257,11 @@ func (e *engine) begin(ctx context.Context) error {
 	return nil
 }
 
-// unchanged refuses to go on with another file than the one that the run began with.
+// unchanged refuses to go on with another collection or file than the one that the run began with.
 func (e *engine) unchanged(plan store.Plan) error {
+	if err := e.sameTarget(plan.Target); err != nil {
+		return err
+	}
 	known, ok := e.source.(factual)
 	if !ok {
 		return nil
@@ -254,59 +278,11 @@ func (e *engine) unchanged(plan store.Plan) error {
 
 // check refuses what can't work, before the first write.
 func (e *engine) check(ctx context.Context) error {
+	e.aim()
 	if err := e.source.check(ctx); err != nil {
 		return err
 	}
 	return e.work.prepare(ctx, e)
-}
-
-// lay makes the partitions.
-func (e *engine) lay(ctx context.Context) (store.Plan, error) {
-	parts, total, err := e.source.plan(ctx)
-	if err != nil {
-		return store.Plan{}, err
-	}
-	if err := e.announced(ctx, total); err != nil {
-		return store.Plan{}, err
-	}
-	if e.knobs.Limit > 0 {
-		total = min(total, e.knobs.Limit)
-	}
-	plan := store.Plan{Total: total, Planned: true, Epoch: e.run.Epoch()}
-	if known, ok := e.source.(factual); ok {
-		if plan.Value, err = known.facts(); err != nil {
-			return store.Plan{}, err
-		}
-	}
-	lay := func(ctx context.Context) error { return e.walk.Lay(ctx, plan, parts) }
-	if !e.alone {
-		inner := lay
-		lay = func(ctx context.Context) error {
-			session, err := e.client.StartSession()
-			if err != nil {
-				return err
-			}
-			defer session.EndSession(context.WithoutCancel(ctx))
-			if err := e.note(ctx, session); err != nil {
-				return err
-			}
-			_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) {
-				err := inner(ctx)
-				point.Reached("plan.laying")
-				return nil, err
-			})
-			return err
-		}
-	}
-	if err := lay(ctx); err != nil {
-		// Whether the plan is there decides, not the answer.
-		if now, lookErr := e.walk.Take(ctx); lookErr == nil && now.Planned {
-			return now, nil
-		}
-		return store.Plan{}, fmt.Errorf("writing the plan: %w", err)
-	}
-	e.log.Info("planned", "partitions", len(parts), "documents", total)
-	return plan, nil
 }
 
 // perform has workers go through the partitions until all are done or the run shall stop.

@@ -24,6 +24,11 @@ var (
 	// time-series collection, a key without a suitable index.
 	ErrCannotWalk = errors.New("backfill: the collection can't be walked")
 
+	// ErrCollectionChanged says that a run can't go on, since its collection was
+	// renamed, dropped or replaced, or since the index of its key is another one. The
+	// run has paused, and goes on where it was once both are back.
+	ErrCollectionChanged = errors.New("backfill: the collection, or the index of its key, is not the one that the run was planned with")
+
 	// ErrGuard says that a run was stopped because it would have done more than
 	// was announced.
 	ErrGuard = errors.New("backfill: stopped by its guard")
@@ -47,21 +52,26 @@ const (
 
 // Codes of the server that decide.
 const (
-	codeMaxTime          = 50
-	codeWriteConflict    = 112
-	codeNoSuchTxn        = 251
-	codeLifetime         = 290 // TransactionExceededLifetimeLimitSeconds
-	codeCacheTooSmall    = 388 // TransactionTooLargeForCache
-	codeTxnTooLarge      = 257
-	codeObjectTooLarge   = 10334
-	codeMemory           = 146 // ExceededMemoryLimit
-	codeUnauthorized     = 13
-	codeKeyTooBig        = 17280
-	codeValidation       = 121
-	codeImmutable        = 66
-	codeTransactionsOff  = 20 // IllegalOperation: a standalone server
-	codeOutOfDiskSpace   = 14031
-	codeNotInTransaction = 263 // OperationNotSupportedInTransaction
+	codeMaxTime           = 50
+	codeWriteConflict     = 112
+	codeNoSuchTxn         = 251
+	codeLifetime          = 290 // TransactionExceededLifetimeLimitSeconds
+	codeCacheTooSmall     = 388 // TransactionTooLargeForCache
+	codeTxnTooLarge       = 257
+	codeObjectTooLarge    = 10334
+	codeMemory            = 146 // ExceededMemoryLimit
+	codeUnauthorized      = 13
+	codeKeyTooBig         = 17280
+	codeValidation        = 121
+	codeImmutable         = 66
+	codeTransactionsOff   = 20 // IllegalOperation: a standalone server
+	codeOutOfDiskSpace    = 14031
+	codeNotInTransaction  = 263 // OperationNotSupportedInTransaction
+	codeOtherCollection   = 361 // CollectionUUIDMismatch
+	codeView              = 166 // CommandNotSupportedOnView
+	codeBadValue          = 2
+	codeNamespaceNotFound = 26
+	codeIndexNotFound     = 27
 )
 
 // passing are the codes of what the server says of a command that it ended, or of a snapshot that it has no more: nobody is to blame.
@@ -98,9 +108,11 @@ func judge(err error) verdict {
 		return lost
 	case errors.As(err, &commit):
 		return unknown
-	case errors.Is(err, ErrGuard), errors.Is(err, ErrKey):
+	case errors.Is(err, ErrGuard), errors.Is(err, ErrKey), errors.Is(err, ErrCollectionChanged):
 		return fatal
 	case errors.As(err, &own) && hasAnyCode(err, codeMaxTime):
+		return again
+	case errors.Is(err, errUnseen):
 		return again
 	case errors.As(err, &doc):
 		return document

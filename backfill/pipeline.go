@@ -188,9 +188,9 @@ type image struct{ before, after bson.Raw }
 func (w *pipelineWork) foresee(ctx context.Context, e *engine, p store.Partition, n, bytes int) ([]image, []bson.RawValue, bool, error) {
 	n = e.sizes.fit(n, bytes)
 	pipeline := w.foresight(e, p, n)
-	cur, err := e.coll.Aggregate(ctx, pipeline, options.Aggregate().SetHint(e.hint()).SetBatchSize(int32(n)+1).SetComment(e.run.ID())) //nolint:gosec // n is a chunk
+	cur, err := e.query(ctx, e.aggregation(pipeline, n))
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("reading %s: %w", e.ns(), err)
+		return nil, nil, false, err
 	}
 	b, err := e.collect(ctx, cur, n, bytes, &e.sizes)
 	if err != nil {
@@ -220,7 +220,7 @@ func (w *pipelineWork) foresight(e *engine, p store.Partition, n int) mongo.Pipe
 	}
 	pipeline := mongo.Pipeline{
 		{{Key: "$match", Value: e.rest(p)}},
-		{{Key: "$sort", Value: e.hint()}},
+		{{Key: "$sort", Value: e.order()}},
 		{{Key: "$limit", Value: n}},
 		{{Key: "$set", Value: bson.D{{Key: beforeField, Value: before}}}},
 	}

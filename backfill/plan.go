@@ -2,15 +2,16 @@ package backfill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
+	"github.com/rikki-go/rikki/internal/point"
 	"github.com/rikki-go/rikki/internal/store"
 )
 
@@ -26,6 +27,55 @@ const (
 	// guardTime is the same where a run depends on it.
 	guardTime = time.Minute
 )
+
+// lay makes the partitions.
+func (e *engine) lay(ctx context.Context) (store.Plan, error) {
+	parts, total, err := e.source.plan(ctx)
+	if err != nil {
+		return store.Plan{}, err
+	}
+	if err := e.announced(ctx, total); err != nil {
+		return store.Plan{}, err
+	}
+	if e.knobs.Limit > 0 {
+		total = min(total, e.knobs.Limit)
+	}
+	plan := store.Plan{Total: total, Planned: true, Epoch: e.run.Epoch(), Target: e.target}
+	if known, ok := e.source.(factual); ok {
+		if plan.Value, err = known.facts(); err != nil {
+			return store.Plan{}, err
+		}
+	}
+	lay := func(ctx context.Context) error { return e.walk.Lay(ctx, plan, parts) }
+	if !e.alone {
+		inner := lay
+		lay = func(ctx context.Context) error {
+			session, err := e.client.StartSession()
+			if err != nil {
+				return err
+			}
+			defer session.EndSession(context.WithoutCancel(ctx))
+			if err := e.note(ctx, session); err != nil {
+				return err
+			}
+			_, err = session.WithTransaction(ctx, func(ctx context.Context) (any, error) {
+				err := inner(ctx)
+				point.Reached("plan.laying")
+				return nil, err
+			})
+			return err
+		}
+	}
+	if err := lay(ctx); err != nil {
+		// Whether the plan is there decides, not the answer.
+		if now, lookErr := e.walk.Take(ctx); lookErr == nil && now.Planned {
+			return now, nil
+		}
+		return store.Plan{}, fmt.Errorf("writing the plan: %w", err)
+	}
+	e.log.Info("planned", "partitions", len(parts), "documents", total)
+	return plan, nil
+}
 
 // rangesOf cuts the keys of a collection into partitions, up to the greatest key of this moment.
 func (e *engine) rangesOf(ctx context.Context) ([]store.Partition, int64, error) {
@@ -57,15 +107,11 @@ func (e *engine) rangesOf(ctx context.Context) ([]store.Partition, int64, error)
 
 // greatest is the greatest key, which freezes the end of the walk.
 func (e *engine) greatest(ctx context.Context) (bson.RawValue, error) {
-	doc, err := e.coll.FindOne(ctx, bson.D{}, options.FindOne().SetSort(bson.D{{Key: e.opts.Key, Value: -1}}).
-		SetHint(e.hint()).SetProjection(bson.D{{Key: e.opts.Key, Value: 1}})).Raw()
-	if errors.Is(err, mongo.ErrNoDocuments) {
-		return bson.RawValue{}, nil
-	}
+	key, err := e.keyAt(ctx, bson.D{}, -1, 0)
 	if err != nil {
-		return bson.RawValue{}, fmt.Errorf("looking for the greatest %s of %s: %w", e.opts.Key, e.ns(), err)
+		return key, fmt.Errorf("looking for the greatest %s of %s: %w", e.opts.Key, e.ns(), err)
 	}
-	return e.keyOf(doc), nil
+	return key, nil
 }
 
 // count is how many documents the walk will find, about.
@@ -128,7 +174,8 @@ func (e *engine) keyOf(doc bson.Raw) bson.RawValue {
 	return bson.RawValue{Type: v.Type, Value: slices.Clone(v.Value)}
 }
 
-func (e *engine) hint() bson.D { return bson.D{{Key: e.opts.Key, Value: 1}} }
+// order is that of the walk.
+func (e *engine) order() bson.D { return bson.D{{Key: e.opts.Key, Value: 1}} }
 
 func (e *engine) ns() string { return e.coll.Database().Name() + "." + e.coll.Name() }
 
@@ -141,19 +188,19 @@ func (e *engine) walkable(ctx context.Context) error {
 	if !there {
 		return fmt.Errorf("%w: there is no collection %s; check its name and the database", ErrCannotWalk, e.ns())
 	}
+	if e.target.Index, err = e.keyIndex(ctx); err != nil {
+		return err
+	}
 	return e.explain(ctx)
 }
 
 // writable refuses what is no ordinary collection, and tells whether there is one.
 func (e *engine) writable(ctx context.Context) (there bool, err error) {
-	specs, err := e.coll.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: e.coll.Name()}})
-	if err != nil {
-		return false, fmt.Errorf("looking at %s: %w", e.ns(), err)
+	spec, err := e.specification(ctx)
+	if err != nil || spec == nil {
+		return false, err
 	}
-	if len(specs) == 0 {
-		return false, nil
-	}
-	switch kind := specs[0].Type; kind {
+	switch kind := spec.Type; kind {
 	case "collection":
 	case "view":
 		return false, fmt.Errorf("%w: %s is a view, which has no documents of its own; take the collection that it shows", ErrCannotWalk, e.ns())
@@ -162,10 +209,11 @@ func (e *engine) writable(ctx context.Context) (there bool, err error) {
 	default:
 		return false, fmt.Errorf("%w: %s is a %s, no ordinary collection", ErrCannotWalk, e.ns(), kind)
 	}
-	if capped, ok := specs[0].Options.Lookup("capped").BooleanOK(); ok && capped {
+	if capped, ok := spec.Options.Lookup("capped").BooleanOK(); ok && capped {
 		return false, fmt.Errorf("%w: %s is capped: its documents can't be deleted or grow, and transactions can't write to it; "+
 			"copy it into an ordinary collection, or use updateMany", ErrCannotWalk, e.ns())
 	}
+	e.target.Collection, e.collation = *spec.UUID, spec.Options.Lookup("collation")
 	return true, nil
 }
 
@@ -175,11 +223,10 @@ func (e *engine) explain(ctx context.Context) error {
 		return fmt.Errorf("%w: %s in the filter needs an index and an order of its own, and the walk goes by %s; use $regex or $geoWithin, "+
 			"or look the _ids up first and give them to --only or to a source", ErrCannotWalk, name, e.opts.Key)
 	}
-	filter := e.opts.Filter
 	find := bson.D{
 		{Key: "find", Value: e.coll.Name()},
-		{Key: "filter", Value: filter},
-		{Key: "sort", Value: e.hint()},
+		{Key: "filter", Value: e.opts.Filter},
+		{Key: "sort", Value: e.order()},
 		{Key: "hint", Value: e.hint()},
 		{Key: "limit", Value: 1},
 	}
@@ -189,35 +236,19 @@ func (e *engine) explain(ctx context.Context) error {
 		} `bson:"queryPlanner"`
 	}
 	err := e.coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: find}, {Key: "verbosity", Value: "queryPlanner"}}).Decode(&plan)
-	if hasAnyCode(err, 2) && e.opts.Key != "_id" { // BadValue: the hint names no index
-		return fmt.Errorf("%w: %s has no index on %[3]s alone; make a unique one on {%[3]s: 1}, or walk by _id", ErrCannotWalk, e.ns(), e.opts.Key)
+	if hasAnyCode(err, codeBadValue) && strings.Contains(err.Error(), "hint provided does not correspond") {
+		return fmt.Errorf("%w: the server doesn't use the index %s yet; is it still being built?", ErrCannotWalk, e.hint())
 	}
 	if err != nil {
 		return fmt.Errorf("the server refuses the filter of %s: %w", e.ns(), err)
 	}
 	if has(plan.QueryPlanner.WinningPlan, "stage", "SORT") {
-		return fmt.Errorf("%w: the index on %s doesn't have the order of the collection; it has another collation: make one without, or walk by _id",
-			ErrCannotWalk, e.opts.Key)
+		return fmt.Errorf("%w: the index %s doesn't have the order of the collection; walk by _id", ErrCannotWalk, e.hint())
 	}
 	if has(plan.QueryPlanner.WinningPlan, "isMultiKey", true) {
 		return fmt.Errorf("%w: the index on %s has arrays, so a document would be visited more than once", ErrCannotWalk, e.opts.Key)
 	}
-	if e.opts.Key == "_id" {
-		return nil
-	}
-	indexes, err := e.coll.Indexes().ListSpecifications(ctx)
-	if err != nil {
-		return fmt.Errorf("looking at the indexes of %s: %w", e.ns(), err)
-	}
-	for _, index := range indexes {
-		elements, _ := index.KeysDocument.Elements()
-		partial := index.Sparse != nil && *index.Sparse
-		if len(elements) == 1 && elements[0].Key() == e.opts.Key && index.Unique != nil && *index.Unique && !partial {
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: the index on %s is not unique, or leaves documents out: documents with the same key would be torn apart; walk by _id",
-		ErrCannotWalk, e.opts.Key)
+	return nil
 }
 
 // operatorIn is the first of some operators that a filter has, or "".

@@ -2,12 +2,10 @@ package backfill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/rikki-go/rikki/internal/store"
 )
@@ -43,15 +41,24 @@ func (w *pipelineWork) probe(ctx context.Context, e *engine) error {
 
 // probeRead reads by both commands that a chunk may read by, in the same way.
 func (e *engine) probeRead(ctx context.Context, pipeline mongo.Pipeline) error {
-	find := e.coll.FindOne(ctx, and(none(), e.rest(store.Partition{})), options.FindOne().SetSort(e.hint()).SetHint(e.hint()).SetComment(e.run.ID()))
-	if err := find.Err(); err != nil && !errors.Is(err, mongo.ErrNoDocuments) {
-		return fmt.Errorf("reading %s: %w", e.ns(), err)
+	for _, command := range []bson.D{
+		{
+			{Key: "find", Value: e.coll.Name()},
+			{Key: "filter", Value: and(none(), e.rest(store.Partition{}))},
+			{Key: "sort", Value: e.order()},
+			{Key: "hint", Value: e.hint()},
+		},
+		e.aggregation(pipeline, 1),
+	} {
+		cur, err := e.query(ctx, command)
+		if err != nil {
+			return err
+		}
+		if err := cur.Close(ctx); err != nil {
+			return fmt.Errorf("reading %s: %w", e.ns(), err)
+		}
 	}
-	cur, err := e.coll.Aggregate(ctx, pipeline, options.Aggregate().SetHint(e.hint()).SetComment(e.run.ID()))
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", e.ns(), err)
-	}
-	return cur.Close(ctx)
+	return nil
 }
 
 func (e *engine) probeWrite(ctx context.Context, change any) error {

@@ -2,14 +2,12 @@ package backfill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/rikki-go/rikki/internal/store"
 )
@@ -66,18 +64,23 @@ func (r *collectionReader) check(ctx context.Context) error {
 
 // explainAggregate asks the server whether it understands a pipeline.
 func (e *engine) explainAggregate(ctx context.Context, pipeline mongo.Pipeline) error {
-	aggregate := bson.D{
+	aggregate := e.aggregation(pipeline, 0)
+	return e.coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: aggregate}, {Key: "verbosity", Value: "queryPlanner"}}).Err()
+}
+
+// aggregation is a pipeline over the collection as a command, whose first answer has n documents unless they are too large for it.
+func (e *engine) aggregation(pipeline mongo.Pipeline, n int) bson.D {
+	return bson.D{
 		{Key: "aggregate", Value: e.coll.Name()},
 		{Key: "pipeline", Value: pipeline},
-		{Key: "cursor", Value: bson.D{}},
+		{Key: "cursor", Value: bson.D{{Key: "batchSize", Value: n + 1}}},
 		{Key: "hint", Value: e.hint()},
 	}
-	return e.coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: aggregate}, {Key: "verbosity", Value: "queryPlanner"}}).Err()
 }
 
 // stages are the script's, behind those that select its documents.
 func (r *collectionReader) stages(filter bson.D) mongo.Pipeline {
-	pipeline := mongo.Pipeline{{{Key: "$match", Value: filter}}, {{Key: "$sort", Value: r.e.hint()}}}
+	pipeline := mongo.Pipeline{{{Key: "$match", Value: filter}}, {{Key: "$sort", Value: r.e.order()}}}
 	for _, stage := range r.e.opts.Stages {
 		pipeline = append(pipeline, stage)
 	}
@@ -97,22 +100,28 @@ func (r *collectionReader) read(ctx context.Context, p store.Partition, n, bytes
 		sizes = &view.sizes
 	}
 	n = sizes.fit(n, bytes)
-	opts := options.Find().SetSort(r.e.hint()).SetHint(r.e.hint()).SetLimit(int64(n)).SetBatchSize(int32(n) + 1). //nolint:gosec // n is a chunk
-															SetComment(r.e.run.ID())
+	find := bson.D{
+		{Key: "find", Value: r.e.coll.Name()},
+		{Key: "filter", Value: r.e.rest(p)},
+		{Key: "sort", Value: r.e.order()},
+		{Key: "hint", Value: r.e.hint()},
+		{Key: "limit", Value: n},
+		{Key: "batchSize", Value: n + 1},
+	}
 	whole := r.e.opts.Projection == nil && view == nil
 	switch {
 	case view != nil:
-		opts.SetProjection(view.projection())
+		find = append(find, bson.E{Key: "projection", Value: view.projection()})
 	case !whole:
 		projection, err := project(r.e.opts.Projection, r.e.opts.Key)
 		if err != nil {
 			return batch{}, err
 		}
-		opts.SetProjection(projection)
+		find = append(find, bson.E{Key: "projection", Value: projection})
 	}
-	cur, err := r.e.coll.Find(ctx, r.e.rest(p), opts)
+	cur, err := r.e.query(ctx, find)
 	if err != nil {
-		return batch{}, fmt.Errorf("reading %s: %w", r.e.ns(), err)
+		return batch{}, err
 	}
 	b, err := r.e.collect(ctx, cur, n, bytes, sizes)
 	b.whole, b.view = whole, view
@@ -150,9 +159,9 @@ func (r *collectionReader) aggregate(ctx context.Context, p store.Partition, n, 
 	if err != nil || last.IsZero() {
 		return batch{end: end}, err
 	}
-	cur, err := r.e.coll.Aggregate(ctx, r.stages(r.e.upTo(p, last)), options.Aggregate().SetHint(r.e.hint()).SetComment(r.e.run.ID()))
+	cur, err := r.e.query(ctx, r.e.aggregation(r.stages(r.e.upTo(p, last)), n))
 	if err != nil {
-		return batch{}, fmt.Errorf("reading %s: %w", r.e.ns(), err)
+		return batch{}, err
 	}
 	b, err := r.e.collect(ctx, cur, n, bytes, &r.e.sizes)
 	if err != nil {
@@ -184,21 +193,10 @@ func (e *engine) upTo(p store.Partition, last bson.RawValue) bson.D {
 
 // boundary is the key of the n-th document behind the cursor, or of the last one.
 func (e *engine) boundary(ctx context.Context, p store.Partition, n int) (last bson.RawValue, end bool, err error) {
-	find := func(skip, dir int) (bson.RawValue, error) {
-		doc, err := e.coll.FindOne(ctx, e.rest(p), options.FindOne().SetSort(bson.D{{Key: e.opts.Key, Value: dir}}).SetHint(e.hint()).
-			SetSkip(int64(skip)).SetProjection(bson.D{{Key: e.opts.Key, Value: 1}}).SetComment(e.run.ID())).Raw()
-		if errors.Is(err, mongo.ErrNoDocuments) {
-			return bson.RawValue{}, nil
-		}
-		if err != nil {
-			return bson.RawValue{}, fmt.Errorf("reading %s: %w", e.ns(), err)
-		}
-		return e.keyOf(doc), nil
-	}
-	if last, err = find(n-1, 1); err != nil || !last.IsZero() {
+	if last, err = e.keyAt(ctx, e.rest(p), 1, n-1); err != nil || !last.IsZero() {
 		return last, false, err
 	}
-	last, err = find(0, -1)
+	last, err = e.keyAt(ctx, e.rest(p), -1, 0)
 	return last, true, err
 }
 

@@ -25,6 +25,7 @@ import (
 // document with the item's _id, or the one that [Change.For] names.
 type Source interface {
 	reader(e *engine) (reader, error)
+	kind() string // of items, for the plan
 }
 
 // Stdin is the name that [CSV] and [NDJSON] read standard input by. What was read
@@ -34,10 +35,12 @@ const Stdin = "-"
 // CSV reads the rows of a file with a header. A row is a document of strings by
 // the names in the header; an _id of 24 hexadecimal digits is an ObjectID. A row
 // that can't be read fails as a document does, with its line as the key.
-func CSV(path string) Source { return &fileSource{path: path, decode: newCSV, heading: 1} }
+func CSV(path string) Source {
+	return &fileSource{path: path, format: "csv", decode: newCSV, heading: 1}
+}
 
 // NDJSON reads a file with one document of extended JSON on each line.
-func NDJSON(path string) Source { return &fileSource{path: path, decode: newNDJSON} }
+func NDJSON(path string) Source { return &fileSource{path: path, format: "ndjson", decode: newNDJSON} }
 
 // Item is one of [Items].
 type Item struct {
@@ -166,10 +169,13 @@ func (b *batch) add(r row) {
 // fileSource is a file of rows.
 type fileSource struct {
 	path   string
+	format string
 	decode func(r io.Reader, skip int64) (rows, error)
 	// heading is how many lines are no rows.
 	heading int64
 }
+
+func (s *fileSource) kind() string { return s.format }
 
 func (s *fileSource) reader(e *engine) (reader, error) {
 	r := &rowReader{e: e, size: s.lines}
@@ -263,6 +269,8 @@ func (r *fileReader) differ(then, now bson.Raw) error {
 type itemSource struct {
 	list func(ctx context.Context, after bson.RawValue) iter.Seq2[Item, error]
 }
+
+func (itemSource) kind() string { return "items" }
 
 func (s itemSource) reader(e *engine) (reader, error) {
 	return &rowReader{

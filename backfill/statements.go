@@ -19,6 +19,7 @@ type statements struct {
 	coll        *mongo.Collection
 	run         string // for the server's log
 	alone       bool   // they are no part of a transaction
+	engine      *engine
 	unvalidated bool   // the collection's validator isn't asked
 	// grouped lets deletions wait until a barrier, behind updates of other documents that were added after them: two commands
 	// instead of many. See [statements.barrier] for what that may change.
@@ -59,7 +60,7 @@ const maxCommand = 12 << 20
 const maxStatements = 100_000
 
 func newStatements(e *engine, coll *mongo.Collection) *statements {
-	return &statements{coll: coll, run: e.run.ID(), alone: e.alone}
+	return &statements{coll: coll, run: e.run.ID(), alone: e.alone, engine: e}
 }
 
 // reset forgets all statements, to be used for another chunk.
@@ -124,6 +125,10 @@ func (s *statements) header(kind commandKind) command {
 	doc = rawbson.Append(doc, "comment", stringValue(s.run))
 	if s.unvalidated && kind != deleteCommand {
 		doc = rawbson.Append(doc, "bypassDocumentValidation", trueValue())
+	}
+	if s.engine.pinned && s.coll == s.engine.coll {
+		uuidType, uuid, _ := bson.MarshalValue(s.engine.target.Collection) // a binary always encodes
+		doc = rawbson.Append(doc, "collectionUUID", bson.RawValue{Type: uuidType, Value: uuid})
 	}
 	if s.alone {
 		concern, _ := bson.Marshal(bson.D{{Key: "w", Value: "majority"}})

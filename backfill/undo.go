@@ -295,6 +295,8 @@ func (p *pastRun) look(ctx context.Context, s *store.Store) error {
 	return nil
 }
 
+func (*pastRun) kind() string { return "journal" }
+
 // reader implements [Source].
 func (p *pastRun) reader(e *engine) (reader, error) { return &pastReader{p, e}, nil }
 
@@ -304,7 +306,11 @@ type pastReader struct {
 	e    *engine
 }
 
-func (r *pastReader) check(context.Context) error { return nil }
+// check refuses to write to what took the collection's place.
+func (r *pastReader) check(ctx context.Context) error {
+	_, err := r.e.writable(ctx) // where it was dropped, documents that were deleted make it again
+	return err
+}
 
 // plan makes sure that the run that is undone doesn't write any more: its process may have been declared dead and live on.
 func (r *pastReader) plan(ctx context.Context) ([]store.Partition, int64, error) {

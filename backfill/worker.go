@@ -164,6 +164,7 @@ func (w *worker) next(ctx context.Context, p store.Partition, turn *pace.Turn, r
 			w.caution.done(met)
 			w.tell("")
 			w.advance(ctx)
+			w.learn(ctx)
 			return c.after(), nil
 		}
 		if isStop(ctx, err) {
@@ -294,14 +295,17 @@ func (w *worker) attempt(ctx context.Context, c *chunk) error {
 		if err := w.work.chunk(ctx, c); err != nil {
 			return err
 		}
+		if err := w.still(ctx); err != nil {
+			return err
+		}
 		return c.record(ctx)
 	}
 	if w.alone {
 		attempt, cancel := context.WithTimeout(ctx, attemptLimit)
 		defer cancel()
-		return body(attempt)
+		return w.changedMeanwhile(ctx, body(attempt))
 	}
-	return transact(ctx, w.session, &c.commit, body)
+	return w.changedMeanwhile(ctx, transact(ctx, w.session, &c.commit, body))
 }
 
 // read notes which documents there are to do. Their bytes may have made them fewer than there might be.

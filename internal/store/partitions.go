@@ -71,6 +71,21 @@ type Plan struct {
 	Sessions []WalkSession `bson:"sessions"`
 	// Held says that the run has paused before its final step, as asked.
 	Held bool `bson:"held,omitempty"`
+	// Target is what the run is about.
+	Target Target `bson:"target"`
+}
+
+// Target identifies what a backfill is about, as it was when its plan was made. A name alone doesn't: tomorrow it can be that of
+// another collection.
+type Target struct {
+	Namespace string `bson:"ns"`
+	// Collection is the UUID that the server gave the collection. It has no data where there was no collection yet.
+	Collection bson.Binary `bson:"uuid"`
+	// Key is the field that the walk goes by, and Index the whole specification of its index as the server lists it. Rows have none.
+	Key   string   `bson:"key"`
+	Index bson.Raw `bson:"index,omitempty"`
+	// Source says of what kind the items are. Their keys mean nothing to another kind.
+	Source string `bson:"source"`
 }
 
 // WalkSession is a session of an owner. A process that was killed leaves its transaction open at the server for a minute,
@@ -110,6 +125,23 @@ func (w *Walk) Sessions(ctx context.Context) ([]WalkSession, error) {
 		return nil, nil
 	}
 	return plan.Sessions, wrap("look at the plan of run "+w.run, err)
+}
+
+// Plan is what the partitions have in common, whoever owns them. Without a plan it is [ErrNotFound].
+func (w *Walk) Plan(ctx context.Context) (Plan, error) {
+	var plan Plan
+	filter := bson.D{{Key: "_id", Value: w.id(PlanNumber)}, {Key: "planned", Value: true}}
+	err := w.s.partitions.FindOne(ctx, filter, options.FindOne().SetComment(w.run)).Decode(&plan)
+	if errors.Is(err, mongo.ErrNoDocuments) {
+		return plan, fmt.Errorf("the plan of run %s: %w", w.run, ErrNotFound)
+	}
+	return plan, wrap("read the plan of run "+w.run, err)
+}
+
+// Aim notes which collection a run is about that had none when it was planned.
+func (w *Walk) Aim(ctx context.Context, collection bson.Binary) error {
+	filter := bson.D{{Key: "_id", Value: w.id(PlanNumber)}, {Key: "epoch", Value: w.epoch}}
+	return w.one(ctx, filter, bson.D{{Key: "$set", Value: bson.D{{Key: "target.uuid", Value: collection}}}}, "note the collection of run ")
 }
 
 // Take makes the plan that of this epoch, and returns it. [ErrLeaseLost] means that a later owner was here already.
@@ -163,7 +195,7 @@ func (w *Walk) Lay(ctx context.Context, plan Plan, parts []Partition) error {
 	filter := bson.D{
 		{Key: "_id", Value: w.id(PlanNumber)}, {Key: "epoch", Value: w.epoch}, {Key: "planned", Value: bson.D{{Key: "$ne", Value: true}}},
 	}
-	facts := bson.D{{Key: "total", Value: plan.Total}}
+	facts := bson.D{{Key: "total", Value: plan.Total}, {Key: "target", Value: plan.Target}}
 	if plan.Value != nil {
 		facts = append(facts, bson.E{Key: "value", Value: plan.Value})
 	}
