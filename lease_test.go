@@ -111,3 +111,48 @@ func TestRunWhoseProcessIsStoppedWhileItConnectsIsGivenBackAtOnce(t *testing.T) 
 		t.Errorf("the history was connected to %d times: the stop did not come while the run opened its connections", histories)
 	}
 }
+
+// A run that is interrupted while it connects has not begun, and its caller learns no ID: nothing may be left that waits to be gone on with.
+func TestRunThatIsInterruptedWhileItConnectsIsOver(t *testing.T) {
+	t.Parallel()
+	db := rikkitest.DB(t)
+	script := rikki.Func("never", func(context.Context, *rikki.Run) (any, error) { return nil, errors.New("the script has begun") })
+	others := rikkitest.App(t, db, script)
+
+	caller, interrupt := context.WithCancelCause(t.Context())
+	cfg := configOf(t, db)
+	cfg.Conn.ClientOptions = func(o *options.ClientOptions) {
+		if strings.HasSuffix(*o.AppName, "-history") {
+			return
+		}
+		o.SetDialer(dialer(func(ctx context.Context) error {
+			for only(ctx, others).ID == "" && ctx.Err() == nil { // until the record is there
+			}
+			interrupt(rikki.ErrInterrupted)
+			return errors.New("too late")
+		}))
+	}
+	app := rikki.New(cfg).MustAdd(script)
+	t.Cleanup(func() { closeApp(t, app) })
+	if result, err := app.Run(caller, "never", nil); result != nil || err == nil {
+		t.Fatalf("the run began: %+v, %v", result, err)
+	}
+	if record := only(t.Context(), others); record.State != rikki.Cancelled {
+		t.Errorf("the run is %s; want it cancelled, since it never began: %+v", record.State, record)
+	}
+}
+
+// only is the run that is in the history, if there is one.
+func only(ctx context.Context, app *rikki.App) rikki.Record {
+	for record, err := range app.Runs(ctx, rikki.RunFilter{}) {
+		if err == nil {
+			return record
+		}
+	}
+	return rikki.Record{}
+}
+
+// dialer is what happens to those who connect.
+type dialer func(context.Context) error
+
+func (d dialer) DialContext(ctx context.Context, _, _ string) (net.Conn, error) { return nil, d(ctx) }

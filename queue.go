@@ -352,14 +352,15 @@ func (a *App) refuse(ctx context.Context, h *hold, why error) error {
 	})
 }
 
-// unbegun is the state of a run whose connections could not be opened: one from
-// the queue can be tried again.
+// unbegun is the state of a run whose connections could not be opened. One from
+// the queue can be tried again. Any other is over: its caller gets no result and
+// so no ID, and there is nothing of it to go on with.
 func (x *execution) unbegun(caller context.Context) State {
 	switch {
 	case x.ro.hold != nil:
 		return Interrupted
-	case caller.Err() != nil:
-		return stateOf(stopReason(caller))
+	case caller.Err() != nil && !errors.Is(stopReason(caller), ErrTimeout):
+		return Cancelled
 	default:
 		return Failed
 	}
