@@ -3,6 +3,9 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"reflect"
 	"slices"
@@ -134,6 +137,27 @@ func TestInterruptedBeforeItBegan(t *testing.T) {
 	p, _, errs := testProgram(unreachable, &copyUsers{})
 	if code := p.main(ctx, []string{"run", "copy-users"}); code != ExitSIGINT {
 		t.Errorf("exit code %d, want %d; %s", code, ExitSIGINT, errs)
+	}
+}
+
+// Ctrl-C while a run is watched comes between two looks at it, or in the middle of one.
+func TestLeavingARunThatIsWatched(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	p, _, errs := testProgram(nil)
+	s := &session{p: p}
+	if err := s.leave(ctx, io.EOF, "The run goes on."); !errors.Is(err, io.EOF) || errs.Len() > 0 {
+		t.Errorf("before: %v, %s", err, errs)
+	}
+	cancel(&SignalError{os.Interrupt})
+	if err := s.leave(ctx, nil, "The run goes on."); err != nil || errs.Len() > 0 {
+		t.Errorf("it had ended: %v, %s", err, errs)
+	}
+	for name, err := range map[string]error{"between two looks": context.Cause(ctx), "in the middle of one": fmt.Errorf("runs: %w", ctx.Err())} {
+		errs.Reset()
+		if code := exitOf(s.leave(ctx, err, "The run goes on.")); code != ExitSIGINT || !strings.Contains(errs.String(), "The run goes on.") {
+			t.Errorf("%s: exit code %d; %s", name, code, errs)
+		}
 	}
 }
 

@@ -40,7 +40,7 @@ func newRunsLogsCommand(p *program) *cobra.Command {
 				return s.noRun(args[0], err)
 			}
 			err = s.printLogs(ctx, record, *flags)
-			return s.leave(err, "The run goes on. Its log: "+p.call("runs", "logs", record.ID))
+			return s.leave(ctx, err, "The run goes on. Its log: "+p.call("runs", "logs", record.ID))
 		})
 	}
 	return p.cobra(c)

@@ -25,7 +25,7 @@ func newRunsWatchCommand(p *program) *cobra.Command {
 				return s.noRun(args[0], err)
 			}
 			if record, err = s.watch(ctx, record); err != nil {
-				return s.leave(err, "The run goes on. Watch it again: "+p.call("runs", "watch", record.ID))
+				return s.leave(ctx, err, "The run goes on. Watch it again: "+p.call("runs", "watch", record.ID))
 			}
 			return s.watched(record)
 		})
@@ -64,10 +64,11 @@ func (s *session) watch(ctx context.Context, record rikki.Record) (rikki.Record,
 	}
 }
 
-// leave ends a command that somebody has seen enough of: that is no error.
-func (s *session) leave(err error, note string) error {
-	stopped, ok := errors.AsType[*SignalError](err)
-	if !ok {
+// leave ends a command that somebody has seen enough of: that is no error. A question to the server that was under way at that moment
+// only says that its context has ended.
+func (s *session) leave(ctx context.Context, err error, note string) error {
+	stopped, ok := errors.AsType[*SignalError](context.Cause(ctx))
+	if err == nil || !ok {
 		return err
 	}
 	s.p.term.Note("%s", note)

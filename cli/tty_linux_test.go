@@ -27,11 +27,15 @@ type session struct {
 	tty    *os.File
 
 	mu    sync.Mutex
-	shown bytes.Buffer
+	bytes bytes.Buffer  // what came
+	shown *screen       // what is to be seen of it
 	ended chan struct{} // nothing more will be shown
 }
 
-// onTerminal starts the demo program on a terminal of 80 columns, with databases of its own.
+// columns is the width of the terminals here.
+const columns = 80
+
+// onTerminal starts the demo program on a terminal, with databases of its own.
 func onTerminal(t *testing.T, args ...string) *session {
 	t.Helper()
 	name := "tty_" + strings.ToLower(rand.Text()[:10])
@@ -54,8 +58,8 @@ func onTerminal(t *testing.T, args ...string) *session {
 // onTerminalWith does so in an environment that several terminals may share.
 func onTerminalWith(t *testing.T, env []string, args ...string) *session {
 	t.Helper()
-	s := &session{t: t, ended: make(chan struct{})}
-	s.open(80)
+	s := &session{t: t, ended: make(chan struct{}), shown: newScreen(columns)}
+	s.open(columns)
 	s.cmd = exec.CommandContext(t.Context(), os.Args[0], args...)
 	s.cmd.Args[0] = "demo" // testscript.Main goes by that
 	s.cmd.Dir = t.TempDir()
@@ -99,7 +103,8 @@ func (s *session) read() {
 	for {
 		n, err := s.screen.Read(buf)
 		s.mu.Lock()
-		s.shown.Write(buf[:n])
+		s.bytes.Write(buf[:n])
+		s.shown.write(buf[:n])
 		s.mu.Unlock()
 		if err != nil {
 			return
@@ -107,10 +112,18 @@ func (s *session) read() {
 	}
 }
 
+// text is what somebody sees who scrolls up to the beginning.
 func (s *session) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.shown.String()
+}
+
+// raw is all that the program sent to the terminal.
+func (s *session) raw() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.bytes.String()
 }
 
 // sees waits until the text is shown.
@@ -175,13 +188,16 @@ func TestOnATerminal(t *testing.T) {
 		t.Parallel()
 		s := onTerminal(t, "run", "greet", "--name=Ada")
 		shown := s.exits(0)
-		for _, want := range []string{"Connecting to mongodb://", "from MONGODB_URI", "INF", "\x1b[32m✓\x1b[0m greet finished in", "→  demo runs show r_"} {
+		for _, want := range []string{"Connecting to mongodb://", "from MONGODB_URI", "INF", "✓ greet finished in", "→  demo runs show r_"} {
 			if !strings.Contains(shown, want) {
-				t.Errorf("%q is missing in:\n%q", want, shown)
+				t.Errorf("%q is missing in:\n%s", want, shown)
 			}
 		}
+		if want := "\x1b[32m✓\x1b[0m"; !strings.Contains(s.raw(), want) {
+			t.Errorf("the tick is not green in:\n%q", s.raw())
+		}
 		if strings.Contains(shown, "run_id") {
-			t.Errorf("log lines repeat what the bar says:\n%q", shown)
+			t.Errorf("log lines repeat what the bar says:\n%s", shown)
 		}
 	})
 
@@ -192,7 +208,7 @@ func TestOnATerminal(t *testing.T) {
 		s.types(ctrlC)
 		s.sees("Press Ctrl-C again to exit now.")
 		if shown := s.exits(4); !strings.Contains(shown, "hang was interrupted after") {
-			t.Errorf("shown:\n%q", shown)
+			t.Errorf("shown:\n%s", shown)
 		}
 	})
 
@@ -207,7 +223,7 @@ func TestOnATerminal(t *testing.T) {
 		for _, s := range []*session{watch, logs} {
 			s.types(ctrlC)
 			if shown := s.exits(130); !strings.Contains(shown, "The run goes on.") || strings.Contains(shown, "error") {
-				t.Errorf("shown:\n%q", shown)
+				t.Errorf("shown:\n%s", shown)
 			}
 		}
 		run.types(ctrlC)
@@ -220,8 +236,8 @@ func TestOnATerminal(t *testing.T) {
 		s.sees("Key of the vault:")
 		s.until("the answer would be shown", func() bool { return !s.echoes() })
 		s.types("geheim\n")
-		if shown := s.exits(0); strings.Contains(shown, "geheim") || !strings.Contains(shown, "6\r\n") {
-			t.Errorf("shown:\n%q", shown)
+		if shown := s.exits(0); strings.Contains(s.raw(), "geheim") || !strings.Contains(shown, "6\n") {
+			t.Errorf("shown:\n%s", shown)
 		}
 	})
 
@@ -238,7 +254,7 @@ func TestOnATerminal(t *testing.T) {
 		t.Parallel()
 		s := onTerminal(t, "run", "vault", "--kee=x")
 		if shown := s.exits(2); strings.Contains(shown, "Key of the vault") || !strings.Contains(shown, "Did you mean --key?") {
-			t.Errorf("shown:\n%q", shown)
+			t.Errorf("shown:\n%s", shown)
 		}
 	})
 
@@ -252,13 +268,13 @@ func TestOnATerminal(t *testing.T) {
 		s.sees("to go on: ")
 		s.types("shop\n")
 		if shown := s.exits(5); !strings.Contains(shown, "that is not the name of the database") {
-			t.Errorf("shown:\n%q", shown)
+			t.Errorf("shown:\n%s", shown)
 		}
 		typed := onTerminalWith(t, env, "run", "greet", "--name=Ada")
 		typed.sees("to go on: ")
 		typed.types(nameIn(env) + "\n")
 		if shown := typed.exits(0); !strings.Contains(shown, "greet finished in") {
-			t.Errorf("shown:\n%q", shown)
+			t.Errorf("shown:\n%s", shown)
 		}
 	})
 
@@ -266,7 +282,7 @@ func TestOnATerminal(t *testing.T) {
 		t.Parallel()
 		s := onTerminal(t, "run", "vault", "--no-input")
 		if shown := s.exits(2); !strings.Contains(shown, "VAULT_KEY") {
-			t.Errorf("shown:\n%q", shown)
+			t.Errorf("shown:\n%s", shown)
 		}
 	})
 }
