@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki"
@@ -64,3 +65,52 @@ func TestScriptThatNeedsTheHistory(t *testing.T) {
 }
 
 func second(_ *rikki.Result, err error) error { return err }
+
+// Whoever sees that a run has ended may read all of its log, however slow the writes of logs are.
+func TestTheLogIsThereWhenTheRunHasEnded(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Dedicated(t, nil)
+	cfg := &rikki.Config{}
+	cfg.Conn.URI, cfg.Conn.Database, cfg.Conn.AppName = server.URI(), "shop", "talker"
+	app := rikki.New(cfg).MustAdd(rikki.Func("talk", func(_ context.Context, run *rikki.Run) (any, error) {
+		run.Log().Info("the last word")
+		return nil, nil
+	}))
+	t.Cleanup(func() { closeApp(t, app) })
+	if _, err := app.Run(t.Context(), "talk", nil); err != nil { // the indexes are there from now on
+		t.Fatal(err)
+	}
+	if err := server.FailPoint(t.Context(), bson.D{
+		{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: "alwaysOn"}, {Key: "data", Value: bson.D{
+			{Key: "failCommands", Value: bson.A{"insert"}}, {Key: "appName", Value: "talker-history"},
+			{Key: "blockConnection", Value: true}, {Key: "blockTimeMS", Value: 500},
+		}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	begun := make(chan string, 1)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := app.Run(t.Context(), "talk", &rikki.RunOptions{Observers: []rikki.Observer{rikki.ObserverFunc(func(e rikki.Event) {
+			if e.Type == rikki.EventState && e.State == rikki.Running {
+				begun <- e.Run
+			}
+		})}})
+		ended <- err
+	}()
+	id := <-begun
+	await(t, app, id, inState(rikki.Succeeded))
+	words := 0
+	for _, err := range app.Logs(t.Context(), id, rikki.LogFilter{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		words++
+	}
+	if words != 1 {
+		t.Errorf("the run has succeeded, and its log has %d records", words)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

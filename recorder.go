@@ -196,21 +196,35 @@ func (r *recorder) flushLogs(ctx context.Context) error {
 
 // finish writes the end of the run, and returns the state that the history has
 // now. It keeps trying while the history can't be reached and the lease lasts.
+// The log goes first: whoever sees that a run has ended may read all of it.
 func (r *recorder) finish(ctx context.Context, end store.Finish) (store.State, error) {
 	close(r.stop)
 	<-r.done
 	end.LogsDropped = r.buffer.droppedCount()
 
 	point.Reached("record.before-end")
-	logs := make(chan error, 1)
-	go func() { logs <- r.flushLogs(ctx) }() // shares the server's flush with the record
+	logsErr := r.flushLast(ctx)
 	state, err := retryOnce(ctx, func() (store.State, error) { return r.writer.Finish(ctx, r.id, r.epoch, end) })
 	r.ended.Store(err == nil)
 	point.Reached("record.ended")
-	if logsErr := <-logs; logsErr != nil && err == nil {
+	if logsErr != nil && err == nil {
+		logsErr = r.flushLogs(ctx)
+	}
+	if logsErr != nil && err == nil {
 		r.log.Warn("some log records are missing in the history", "error", logsErr)
 	}
 	return state, err
+}
+
+// flushLast writes the rest of the log. It may take half of the time that there
+// is for the end: the record matters more.
+func (r *recorder) flushLast(ctx context.Context) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	return r.flushLogs(ctx)
 }
 
 // retryOnce tries again after an error, unless the lease is lost. The same end
