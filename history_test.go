@@ -82,8 +82,10 @@ func TestTheLogIsThereWhenTheRunHasEnded(t *testing.T) {
 	}
 	if err := server.FailPoint(t.Context(), bson.D{
 		{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: "alwaysOn"}, {Key: "data", Value: bson.D{
-			{Key: "failCommands", Value: bson.A{"insert"}}, {Key: "appName", Value: "talker-history"},
-			{Key: "blockConnection", Value: true}, {Key: "blockTimeMS", Value: 500},
+			{Key: "failCommands", Value: bson.A{"insert"}},
+			{Key: "appName", Value: "talker-history"},
+			{Key: "blockConnection", Value: true},
+			{Key: "blockTimeMS", Value: 500},
 		}},
 	}); err != nil {
 		t.Fatal(err)

@@ -79,7 +79,9 @@ func main() {
 
 func measure(ctx context.Context, runs, workers, singles int) (figures, error) {
 	s := &script{begun: make(chan time.Time, 1)}
-	cfg := &rikki.Config{Log: slog.New(slog.DiscardHandler), HistoryDatabase: "bench_serve"}
+	// What goes wrong is told; what goes well would be measured.
+	warnings := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	cfg := &rikki.Config{Log: warnings, HistoryDatabase: "bench_serve"}
 	cfg.Conn.PoolSize = uint64(2 * workers) //nolint:gosec // small
 	app := rikki.New(cfg).MustAdd(s)
 	e := &ends{done: make(chan time.Time, 1)}

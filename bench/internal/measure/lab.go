@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -76,11 +77,15 @@ func (l *Lab) Run(ctx context.Context, limit time.Duration, dir string, argv ...
 	return s, nil
 }
 
-// Output runs a program without the one that measures it, and returns what it prints.
+// Output runs a program without the one that measures it, and returns what it prints. The error of one that fails says what it printed
+// to stderr.
 func (l *Lab) Output(ctx context.Context, limit time.Duration, dir string, argv ...string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	out, err := l.Command(ctx, dir, argv...).Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
+	}
 	if err != nil {
 		return nil, errors.Join(err, context.Cause(ctx))
 	}
