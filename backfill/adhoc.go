@@ -108,12 +108,12 @@ func (a *AdHoc) change() (*pipelineWork, error) {
 // wrapped is the update in a document, since that is what can be decoded.
 func (a *AdHoc) wrapped() []byte { return []byte(`{"u": ` + a.Update + `}`) }
 
-func deleteAll(_ context.Context, items []bson.Raw) ([]Change, []error, error) {
-	changes := make([]Change, len(items))
-	for i := range changes {
-		changes[i] = Delete()
+func deleteAll(_ context.Context, _ *encoder, items []bson.Raw) ([]request, []error, error) {
+	requests := make([]request, len(items))
+	for i := range requests {
+		requests[i].kind = changeDelete
 	}
-	return changes, make([]error, len(items)), nil
+	return requests, make([]error, len(items)), nil
 }
 
 // wrongWork is what can't be done, for a reason that is told before anything is written.

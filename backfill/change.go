@@ -10,17 +10,18 @@ import (
 )
 
 // Change is what shall become of one document. The zero value and [None] leave
-// it as it is. Make one with [Set], [Unset], [Update], [Replace] or [Delete], and
-// add writes to other collections with [Change.Also].
+// it as it is. Make one with [Set], [Unset], [Update], [Replace], [Upsert] or
+// [Delete], and add writes to other collections with [Change.Also].
+//
+// A change is one of these kinds. A document whose change is of two, such as
+// Delete().Set("a", 1), fails and stays as it is.
 type Change struct {
-	kind    changeKind
-	set     bson.D
-	unset   []string
-	update  any // an update document or a pipeline
-	replace any
-	upsert  bool
-	target  any // the _id of the document; nil means the one that was read
-	also    []write
+	kind   changeKind
+	fields []fieldWrite
+	value  any  // an update document, a pipeline, or a document that replaces another
+	target *any // the _id of the document; nil means the one that was read
+	also   []write
+	wrong  string // why it can't be done
 }
 
 type changeKind int
@@ -30,8 +31,21 @@ const (
 	changeFields
 	changeUpdate
 	changeReplace
+	changeUpsert
 	changeDelete
 )
+
+// names are what people call them.
+func (k changeKind) String() string {
+	return [...]string{changeNone: "None", changeFields: "Set or Unset", changeUpdate: "Update", changeReplace: "Replace", changeUpsert: "Upsert", changeDelete: "Delete"}[k]
+}
+
+// fieldWrite sets a field or removes it.
+type fieldWrite struct {
+	path   string
+	value  any
+	remove bool
+}
 
 // None leaves the document as it is.
 func None() Change { return Change{} }
@@ -43,31 +57,42 @@ func Set(path string, value any) Change { return Change{}.Set(path, value) }
 // Unset removes fields, given by their paths.
 func Unset(paths ...string) Change { return Change{}.Unset(paths...) }
 
-// Set sets one more field.
+// Set sets one more field. Of several writes to one path the last one counts. A
+// change that writes a path and a part of it, such as a and a.b, fails.
 func (c Change) Set(path string, value any) Change {
-	c.kind = changeFields
-	c.set = append(slices.Clip(c.set), bson.E{Key: path, Value: value})
-	return c
+	return c.write(fieldWrite{path: path, value: value})
 }
 
 // Unset removes more fields.
 func (c Change) Unset(paths ...string) Change {
+	c = c.write()
+	for _, path := range paths {
+		c = c.write(fieldWrite{path: path, remove: true})
+	}
+	return c
+}
+
+func (c Change) write(fields ...fieldWrite) Change {
+	if c.kind != changeNone && c.kind != changeFields {
+		c.wrong = "the change is " + c.kind.String() + " and " + changeFields.String() + ": a change is one of these, since one statement does it"
+	}
 	c.kind = changeFields
-	c.unset = append(slices.Clip(c.unset), paths...)
+	c.fields = append(slices.Clip(c.fields), fields...)
 	return c
 }
 
 // Update applies an update document such as {"$inc": {"n": 1}}, or an
 // aggregation pipeline ([mongo.Pipeline]). A document without operators is
 // refused: that is [Replace].
-func Update(update any) Change { return Change{kind: changeUpdate, update: update} }
+func Update(update any) Change { return Change{kind: changeUpdate, value: update} }
 
-// Replace replaces the whole document but for its _id.
-func Replace(doc any) Change { return Change{kind: changeReplace, replace: doc} }
+// Replace replaces the whole document but for its _id. As ever, the server puts
+// its time into timestamps at the top of the document that are empty.
+func Replace(doc any) Change { return Change{kind: changeReplace, value: doc} }
 
 // Upsert replaces the whole document but for its _id, or inserts it if there is
 // none.
-func Upsert(doc any) Change { return Change{kind: changeReplace, replace: doc, upsert: true} }
+func Upsert(doc any) Change { return Change{kind: changeUpsert, value: doc} }
 
 // Delete deletes the document.
 func Delete() Change { return Change{kind: changeDelete} }
@@ -75,15 +100,22 @@ func Delete() Change { return Change{kind: changeDelete} }
 // For makes the change one of the document with this _id, for sources whose
 // items are not the documents themselves, such as the rows of a file.
 func (c Change) For(id any) Change {
-	c.target = id
+	if c.target != nil {
+		c.wrong = "For is said twice: a change is of one document; return another, or use Also"
+	}
+	c.target = &id
 	return c
 }
 
 // Also writes to another collection in the same transaction, and in the undo
 // journal: the document with this _id is inserted, replaced or, if doc is nil,
-// deleted. The collection is named "collection" or "database.collection".
+// deleted.
+//
+// The collection is named "collection", "database.collection" or, where its own
+// name has dots, ".my.collection": one of the backfill's database. A name with a
+// dot in front of which no database is meant fails, if there is such a collection.
 func (c Change) Also(collection string, id, doc any) Change {
-	kind := changeReplace
+	kind := changeUpsert
 	if doc == nil {
 		kind = changeDelete
 	}
@@ -100,28 +132,13 @@ func (c Change) AlsoUpdate(collection string, id, update any) Change {
 
 // write is one to another collection.
 type write struct {
-	kind       changeKind // changeReplace inserts too
+	kind       changeKind // changeUpsert, changeUpdate or changeDelete
 	collection string
 	id         any
 	value      any // the update or the document
 }
 
-// check refuses fields that would change the key that the walk goes by.
-func (c Change) check(key string) error {
-	for _, e := range c.set {
-		if writesKey(e.Key, key) {
-			return keyError(key)
-		}
-	}
-	for _, path := range c.unset {
-		if writesKey(path, key) {
-			return keyError(key)
-		}
-	}
-	return nil
-}
-
-// checkOperators refuses an update document that would.
+// checkOperators refuses an update document that would change the key, or the _id.
 func checkOperators(update bson.Raw, key string) error {
 	elements, err := update.Elements()
 	if err != nil {
@@ -137,10 +154,72 @@ func checkOperators(update bson.Raw, key string) error {
 			return fmt.Errorf("%s: %w", op.Key(), err)
 		}
 		for _, name := range names {
-			if writesKey(name.Key(), key) && op.Key() != "$setOnInsert" {
-				return keyError(key)
+			if op.Key() == "$setOnInsert" {
+				continue
+			}
+			if err := checkPath(name.Key(), key); err != nil {
+				return err
+			}
+			if to, ok := name.Value().StringValueOK(); ok && op.Key() == "$rename" {
+				if err := checkPath(to, key); err != nil {
+					return err
+				}
 			}
 		}
+	}
+	return nil
+}
+
+// checkPipeline does the same with an aggregation pipeline, as far as that can be seen in it.
+func checkPipeline(stages bson.RawArray, key string) error {
+	values, err := stages.Values()
+	if err != nil {
+		return fmt.Errorf("the update is no pipeline: %w", err)
+	}
+	for _, stage := range values {
+		doc, _ := stage.DocumentOK()
+		op, err := doc.IndexErr(0)
+		if err != nil {
+			continue // the server will say what is wrong with it
+		}
+		for _, path := range pathsWritten(op.Key(), op.Value()) {
+			if err := checkPath(path, key); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pathsWritten are those that a stage is seen to write.
+func pathsWritten(op string, body bson.RawValue) []string {
+	var paths []string
+	doc, _ := body.DocumentOK()
+	elements, _ := doc.Elements()
+	switch op {
+	case "$set", "$addFields":
+		for _, e := range elements {
+			paths = append(paths, e.Key())
+		}
+	case "$unset":
+		return stringsOf(body)
+	case "$project":
+		for _, e := range elements { // what is left out, or kept, isn't computed; the server keeps the _id
+			if _, number := e.Value().AsFloat64OK(); !number && e.Value().Type != bson.TypeBoolean {
+				paths = append(paths, e.Key())
+			}
+		}
+	}
+	return paths
+}
+
+// checkPath refuses a path that is written if the walk goes by it, or if it is the _id.
+func checkPath(path, key string) error {
+	switch {
+	case writesKey(path, key):
+		return keyError(key)
+	case writesKey(path, "_id"):
+		return keyError("_id")
 	}
 	return nil
 }
@@ -148,7 +227,10 @@ func checkOperators(update bson.Raw, key string) error {
 func writesKey(path, key string) bool { return path == key || strings.HasPrefix(path, key+".") }
 
 func keyError(key string) error {
-	return fmt.Errorf("%w %s: a document that moves during the walk would be visited twice or not at all; "+
+	if key == "_id" {
+		return fmt.Errorf("%w _id: no document can get another one; insert a copy under the new _id with Upsert or Also, and delete the old one", ErrKey)
+	}
+	return fmt.Errorf("%w %s that the walk goes by: a document that moves during the walk would be visited twice or not at all; "+
 		"leave it as it is, or walk by another field that is indexed and unique (Options.Key, --key)", ErrKey, key)
 }
 

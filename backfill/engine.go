@@ -60,15 +60,14 @@ type engine struct {
 	// alone says that the server has no transactions: a chunk may be done twice.
 	alone bool
 
-	pace     *pacer
-	throttle Throttler
-	seq      atomic.Int64 // of journal documents
-	sizes    sizes
-	budget   budget
-	// collations of the collections that are written to.
-	collations collations
-	advanced   atomic.Bool // the run's record knows that this attempt gets on
-	planned    bool        // the run has a plan, and so a place to go on at
+	pace        *pacer
+	throttle    Throttler
+	seq         atomic.Int64 // of journal documents
+	sizes       sizes
+	budget      budget
+	collections collections // that are written to
+	advanced    atomic.Bool // the run's record knows that this attempt gets on
+	planned     bool        // the run has a plan, and so a place to go on at
 
 	mu      sync.Mutex
 	counts  store.Counts

@@ -17,8 +17,9 @@ import (
 
 // Errors that callers branch on.
 var (
-	// ErrKey says that a script would change the key that its walk goes by.
-	ErrKey = errors.New("backfill: the script changes the key that the walk goes by,")
+	// ErrKey says that a script would change the key that its walk goes by, or the
+	// _id of a document.
+	ErrKey = errors.New("backfill: the script changes the key")
 
 	// ErrCannotWalk says that a collection can't be walked: a view, a capped or a
 	// time-series collection, a key without a suitable index.

@@ -11,7 +11,6 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
-	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/internal/rawbson"
 )
 
@@ -32,12 +31,9 @@ type assignment struct {
 	placed bool // in the document as it will be
 }
 
-// encode takes a change over. Nothing of it refers to the change before.
-func (f *fieldChange) encode(encoding conn.Encoding, c Change) (err error) {
-	if f.set, err = encodeFields(encoding, f.set[:0], c.set); err != nil {
-		return fmt.Errorf("the change can't be encoded: %w", err)
-	}
-	f.sets, f.unset, f.plain = f.sets[:0], c.unset, true
+// take takes a change over, whose values are fields of a document. Nothing of it refers to the change before.
+func (f *fieldChange) take(set bson.Raw, unset []string) {
+	f.set, f.sets, f.unset, f.plain = set, f.sets[:0], unset, true
 	rest, ok := rawbson.Fields(f.set)
 	for ok && len(rest) > 0 {
 		var e rawbson.Element
@@ -46,16 +42,9 @@ func (f *fieldChange) encode(encoding conn.Encoding, c Change) (err error) {
 			f.plain = f.plain && topLevel(string(e.Name)) && e.Kind != bson.TypeTimestamp
 		}
 	}
-	if !ok {
-		return fmt.Errorf("the change can't be encoded: what its values encode to is no BSON")
-	}
-	for _, path := range c.unset {
-		if strings.IndexByte(path, 0) >= 0 {
-			return fmt.Errorf("the change can't be encoded: the name %q has a zero byte", path)
-		}
+	for _, path := range unset {
 		f.plain = f.plain && topLevel(path)
 	}
-	return nil
 }
 
 func topLevel(path string) bool {
@@ -145,32 +134,6 @@ func (f *fieldChange) assigned(name []byte) *assignment {
 		}
 	}
 	return nil
-}
-
-// holds tells whether a document is already as the change would make it. It is false when that isn't known.
-func (c Change) holds(encoding conn.Encoding, doc bson.Raw) bool {
-	var f fieldChange
-	if c.kind != changeFields || f.encode(encoding, c) != nil {
-		return false
-	}
-	after, ok := f.outcome(nil, doc)
-	return ok && bytes.Equal(doc, after)
-}
-
-// encodeFields encodes a document in the memory of dst. What a client does with its own registry or options, and what is more than
-// a simple value, is left to package bson.
-func encodeFields(encoding conn.Encoding, dst []byte, fields bson.D) (bson.Raw, error) {
-	if encoding != (conn.Encoding{}) && len(fields) > 0 {
-		return encoding.Marshal(fields)
-	}
-	doc, start := rawbson.Open(dst)
-	for _, e := range fields {
-		var simple bool
-		if doc, simple = appendSimple(doc, e.Key, e.Value); !simple {
-			return encoding.Marshal(fields)
-		}
-	}
-	return rawbson.Close(doc, start), nil
 }
 
 // appendSimple appends a field of one of the types that changes are mostly made of, as package bson does. It is false for others.

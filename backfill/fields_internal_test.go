@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-
-	"github.com/rikki-go/rikki/conn"
 )
 
 type named string
@@ -48,9 +46,13 @@ func TestFieldsAreEncodedAsPackageBSONDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := encodeFields(conn.Encoding{}, nil, fields)
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%v: got %s (%v)\nwant %s", fields, got, err, bson.Raw(want))
+		var change Change
+		for _, field := range fields {
+			change = change.Set(field.Key, field.Value)
+		}
+		got, err := (&encoder{key: "_id"}).encode(change)
+		if err != nil || !bytes.Equal(got.set, want) {
+			t.Errorf("%v: got %s (%v)\nwant %s", fields, got.set, err, bson.Raw(want))
 		}
 	}
 	check(simple)
@@ -63,7 +65,7 @@ func TestFieldsAreEncodedAsPackageBSONDoes(t *testing.T) {
 		check(append(simple[:3:3], field))
 	}
 	for _, c := range []Change{Set("a\x00b", "c"), Unset("a\x00b"), Set("a", make(chan int))} {
-		if err := new(fieldChange).encode(conn.Encoding{}, c); err == nil {
+		if _, err := (&encoder{key: "_id"}).encode(c); err == nil {
 			t.Errorf("%+v was encoded", c)
 		}
 	}

@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,8 +18,8 @@ import (
 
 // functionWork asks a function of the author's what shall become of documents.
 type functionWork struct {
-	// changes is one change for each item, or an error of the item.
-	changes func(ctx context.Context, items []bson.Raw) ([]Change, []error, error)
+	// changes is what is asked for each item, or an error of the item.
+	changes func(ctx context.Context, x *encoder, items []bson.Raw) ([]request, []error, error)
 	done    func(item bson.Raw) (bool, error) // nil without a Doner
 	sees    reflect.Type                      // what documents are decoded into
 	// encoding is the client's.
@@ -28,22 +29,26 @@ type functionWork struct {
 func newFunction[T any](script Changer[T]) work {
 	w := &functionWork{sees: reflect.TypeFor[T]()}
 	w.done = doneFunc[T](w, script)
-	w.changes = func(ctx context.Context, items []bson.Raw) ([]Change, []error, error) {
-		changes, errs := make([]Change, len(items)), make([]error, len(items))
+	w.changes = func(ctx context.Context, x *encoder, items []bson.Raw) ([]request, []error, error) {
+		requests, errs := make([]request, len(items)), make([]error, len(items))
 		for i, item := range items {
 			doc, err := decode[T](w.encoding, item)
 			if err == nil {
-				changes[i], err = call(func() (Change, error) { return script.Change(ctx, doc) })
+				var change Change
+				change, err = call(func() (Change, error) { return script.Change(ctx, doc) })
+				if err == nil {
+					requests[i], err = x.encode(change)
+				}
 			}
 			if ctx.Err() != nil {
 				return nil, nil, cutOff(ctx, i)
 			}
-			if rikki.IsTransient(err) {
+			if rikki.IsTransient(err) || errors.Is(err, ErrKey) {
 				return nil, nil, err
 			}
 			errs[i] = failed(err)
 		}
-		return changes, errs, nil
+		return requests, errs, nil
 	}
 	return w
 }
@@ -51,7 +56,7 @@ func newFunction[T any](script Changer[T]) work {
 func newBatch[T any](script BatchChanger[T], hooks any) work {
 	w := &functionWork{sees: reflect.TypeFor[T]()}
 	w.done = doneFunc[T](w, hooks)
-	w.changes = func(ctx context.Context, items []bson.Raw) ([]Change, []error, error) {
+	w.changes = func(ctx context.Context, x *encoder, items []bson.Raw) ([]request, []error, error) {
 		docs, errs := make([]T, 0, len(items)), make([]error, len(items))
 		for i, item := range items {
 			doc, err := decode[T](w.encoding, item)
@@ -74,13 +79,18 @@ func newBatch[T any](script BatchChanger[T], hooks any) work {
 		if len(got) != len(docs) {
 			return nil, nil, fmt.Errorf("ChangeAll got %d documents and returned %d changes: it must return one for each, None for those that stay", len(docs), len(got))
 		}
-		changes := make([]Change, len(items))
+		requests := make([]request, len(items))
 		for i := range items {
-			if errs[i] == nil {
-				changes[i], got = got[0], got[1:]
+			if errs[i] != nil {
+				continue
 			}
+			requests[i], err = x.encode(got[0])
+			if errors.Is(err, ErrKey) {
+				return nil, nil, err
+			}
+			errs[i], got = failed(err), got[1:]
 		}
-		return changes, errs, nil
+		return requests, errs, nil
 	}
 	return w
 }
@@ -103,7 +113,7 @@ func doneFunc[T any](w *functionWork, script any) func(bson.Raw) (bool, error) {
 func decode[T any](encoding conn.Encoding, item bson.Raw) (T, error) {
 	var doc T
 	if raw, ok := any(&doc).(*bson.Raw); ok {
-		*raw = item
+		*raw = bytes.Clone(item) // the author's own: what was read is the image of how it was
 		return doc, nil
 	}
 	if err := encoding.Unmarshal(item, &doc); err != nil {
@@ -153,25 +163,24 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 	ctx = context.WithValue(ctx, databaseKey{}, c.e.coll.Database())
 	items, index := w.healthy(c, b)
 	began := time.Now()
-	changes, errs, err := w.changes(ctx, items)
+	x := &encoder{encoding: w.encoding, key: c.e.opts.Key, namespace: func(name string) (string, error) { return c.e.namespace(ctx, name) }, buf: keep(c.memory.requests)}
+	requests, errs, err := w.changes(ctx, x, items)
+	c.memory.requests = x.buf
 	c.thought = time.Since(began)
 	if err != nil {
 		return err
 	}
-	out, err := newWrites(ctx, c, &b, changes)
+	out, err := newWrites(ctx, c, &b, requests)
 	if err != nil {
 		return err
 	}
-	if err := w.complete(ctx, out, index, changes); err != nil {
+	if err := w.complete(ctx, out, index, requests); err != nil {
 		return err
 	}
 	for i, at := range index {
 		err := errs[i]
 		if err == nil {
-			err = changes[i].check(c.e.opts.Key)
-		}
-		if err == nil {
-			err = out.add(ctx, at, b.items[at], changes[i])
+			err = out.add(at, b.items[at], &requests[i])
 		}
 		if errors.Is(err, ErrKey) {
 			return err
@@ -185,10 +194,10 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 }
 
 // complete fetches whole what the changes take more of than was read.
-func (w *functionWork) complete(ctx context.Context, out *writes, index []int, changes []Change) error {
+func (w *functionWork) complete(ctx context.Context, out *writes, index []int, requests []request) error {
 	var wanted []int
 	for i, at := range index {
-		if out.looks && !out.enough(at, changes[i]) {
+		if out.looks && !out.enough(at, &requests[i]) {
 			wanted = append(wanted, at)
 		}
 	}
@@ -242,13 +251,14 @@ func (w *functionWork) lookAgain(ctx context.Context, e *engine, p store.Partiti
 		}
 		return found, nil
 	}
-	changes, errs, err := w.changes(context.WithValue(ctx, databaseKey{}, e.coll.Database()), b.items)
+	x := &encoder{encoding: w.encoding, key: e.opts.Key, namespace: func(name string) (string, error) { return e.namespace(ctx, name) }}
+	requests, errs, err := w.changes(context.WithValue(ctx, databaseKey{}, e.coll.Database()), x, b.items)
 	if err != nil {
 		return found, err
 	}
 	var wanted []int
-	for i, c := range changes {
-		if b.isPart(i) && c.kind == changeFields && !b.view.knows(c) {
+	for i := range requests {
+		if r := &requests[i]; b.isPart(i) && r.kind == changeFields && !b.view.knows(r) {
 			wanted = append(wanted, i)
 		}
 	}
@@ -258,7 +268,7 @@ func (w *functionWork) lookAgain(ctx context.Context, e *engine, p store.Partiti
 	b.view.learn(len(b.items), len(b.full))
 	for i, item := range b.items {
 		// One that fails is left, too: whoever reads this takes off what has failed in the run.
-		if errs[i] != nil || changes[i].kind != changeNone && !changes[i].holds(w.encoding, item) {
+		if errs[i] != nil || requests[i].kind != changeNone && !requests[i].holds(item) {
 			found.left++
 		}
 	}

@@ -1,16 +1,12 @@
 package backfill
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 	"strconv"
-	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki/internal/rawbson"
 )
@@ -106,37 +102,4 @@ func nearest(v bson.RawValue) float64 {
 		return 0
 	}
 	return f
-}
-
-// collations remembers of collections whether texts that are written in another way can be the same in them.
-type collations struct {
-	mu    sync.Mutex
-	folds map[string]bool // by namespace
-}
-
-// foldsText tells whether the order of a collection is another one than that of the texts' bytes.
-func (e *engine) foldsText(ctx context.Context, coll *mongo.Collection) (bool, error) {
-	ns := coll.Database().Name() + "." + coll.Name()
-	e.collations.mu.Lock()
-	defer e.collations.mu.Unlock()
-	if folds, known := e.collations.folds[ns]; known {
-		return folds, nil
-	}
-	// What looks at the collection as a whole can't be part of a transaction.
-	specs, err := coll.Database().ListCollectionSpecifications(mongo.NewSessionContext(ctx, nil), bson.D{{Key: "name", Value: coll.Name()}})
-	folds := false
-	switch {
-	case hasAnyCode(err, codeUnauthorized):
-		folds = true // it may be
-	case err != nil:
-		return false, fmt.Errorf("looking at %s: %w", ns, err)
-	case len(specs) > 0:
-		_, missing := specs[0].Options.LookupErr("collation")
-		folds = missing == nil
-	}
-	if e.collations.folds == nil {
-		e.collations.folds = map[string]bool{}
-	}
-	e.collations.folds[ns] = folds
-	return folds, nil
 }

@@ -5,6 +5,7 @@ type memory struct {
 	statements *statements // for the run's own collection
 	fields     fieldChange
 	after      []byte // a document as it will be
+	requests   []byte // values of what a function has asked for
 }
 
 // chunkBytes is how much of the documents a chunk has at most, about. All workers hold so much at the same time, some of it more
@@ -22,9 +23,7 @@ func newMemory(e *engine) *memory {
 func (m *memory) reset() {
 	m.statements.reset()
 	m.after = keep(m.after)
-	if cap(m.fields.set) > maxKept {
-		m.fields = fieldChange{}
-	}
+	m.fields.set, m.fields.unset = nil, nil
 }
 
 func keep(buf []byte) []byte {

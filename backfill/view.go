@@ -172,40 +172,6 @@ func (v *view) lacks(item bson.Raw) bool {
 	return found != 1<<len(v.loose)-1
 }
 
-// knows tells whether all that a change is about is in the part.
-func (v *view) knows(c Change) bool {
-	if c.kind != changeFields || c.target != nil {
-		return false
-	}
-	for _, e := range c.set {
-		if !v.names[top(e.Key)] {
-			return false
-		}
-	}
-	return !slices.ContainsFunc(c.unset, func(path string) bool { return !v.names[top(path)] })
-}
-
-// suffices tells whether a part is enough for what is kept of a change. Undoing puts a field that is removed behind the one that it
-// stood behind, which the part may not have; and where a field occurs twice, all of the document is kept.
-func (v *view) suffices(c Change, item bson.Raw) bool {
-	dotted := func(path string) bool { return strings.Contains(path, ".") }
-	if !v.knows(c) || slices.ContainsFunc(c.set, func(e bson.E) bool { return dotted(e.Key) }) || slices.ContainsFunc(c.unset, dotted) {
-		return false
-	}
-	names := make([][]byte, 0, 16)
-	rest, ok := rawbson.Fields(item)
-	for ok && len(rest) > 0 {
-		var e rawbson.Element
-		if e, rest, ok = rawbson.Next(rest); ok {
-			if slices.Contains(c.unset, string(e.Name)) || slices.ContainsFunc(names, func(n []byte) bool { return string(n) == string(e.Name) }) {
-				return false
-			}
-			names = append(names, e.Name)
-		}
-	}
-	return ok
-}
-
 func top(path string) string {
 	name, _, _ := strings.Cut(path, ".")
 	return name
@@ -215,14 +181,14 @@ func top(path string) string {
 func (b *batch) isPart(i int) bool { return b.view != nil && !b.full[i] }
 
 // enough tells whether what was read of an item's document is all that its change takes.
-func (w *writes) enough(index int, c Change) bool {
+func (w *writes) enough(index int, r *request) bool {
 	switch {
-	case !w.batch.isPart(index) || c.kind == changeNone:
+	case !w.batch.isPart(index) || r.kind == changeNone:
 		return true
 	case !w.looks: // there is only its effect to compare with
-		return w.batch.view.knows(c)
+		return w.batch.view.knows(r)
 	}
-	return !w.elsewhere && w.batch.view.suffices(c, w.batch.items[index])
+	return !w.elsewhere && w.batch.view.suffices(r, w.batch.items[index])
 }
 
 // lacking are the items that lack a field which their documents may have by another name.

@@ -4,28 +4,22 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
-
-	"github.com/rikki-go/rikki/conn"
-	"github.com/rikki-go/rikki/internal/rawbson"
 )
 
 // writes collects what a chunk changes, by collection, and does it: what happens to one collection in the order of the items, and
 // of the writes of each item.
 type writes struct {
-	c        *chunk
-	encoding conn.Encoding // the client's
-	batch    *batch        // the items
-	looks    bool          // see [engine.looks]
+	c     *chunk
+	batch *batch // the items
+	looks bool   // see [engine.looks]
 	// elsewhere says that some change is about another document of the collection than its item, perhaps about that of another item.
 	elsewhere bool
 	own       *target
@@ -57,16 +51,19 @@ type images struct {
 	part          bool // they are parts, with all that changes
 }
 
-func newWrites(ctx context.Context, c *chunk, b *batch, changes []Change) (*writes, error) {
+func newWrites(ctx context.Context, c *chunk, b *batch, requests []request) (*writes, error) {
 	c.memory.reset()
-	w := &writes{c: c, encoding: c.e.run.Encoding(), batch: b, looks: c.e.looks(), other: map[string]*target{}}
-	w.elsewhere = slices.ContainsFunc(changes, w.isElsewhere)
+	w := &writes{c: c, batch: b, looks: c.e.looks(), other: map[string]*target{}}
+	w.elsewhere = slices.ContainsFunc(requests, w.isElsewhere)
 	w.own = &target{
 		coll: c.e.coll, statements: c.memory.statements, images: map[string]*images{},
 		distinct: (b.whole || b.view != nil) && !w.elsewhere,
 	}
 	w.own.direct = w.looks && w.own.distinct && c.e.opts.Journal != JournalFull
-	return w, w.open(ctx, w.own)
+	if err := w.open(ctx, w.own); err != nil {
+		return nil, err
+	}
+	return w, w.targets(ctx, requests)
 }
 
 // open makes a target ready for statements.
@@ -82,65 +79,50 @@ func (w *writes) open(ctx context.Context, t *target) error {
 }
 
 // isElsewhere tells whether a change is about another document of the run's collection than its item.
-func (w *writes) isElsewhere(c Change) bool {
-	return c.target != nil || slices.ContainsFunc(c.also, func(a write) bool {
-		return w.c.e.namespace(a.collection) == w.c.e.ns()
-	})
+func (w *writes) isElsewhere(r request) bool {
+	return !r.target.IsZero() || slices.ContainsFunc(r.also, func(o otherWrite) bool { return o.ns == w.c.e.ns() })
 }
 
-// add puts a change of an item into the commands, with what is written elsewhere because of it: all of that or, if any can't be
-// encoded, nothing. The error is one of this item alone, or [ErrKey].
-func (w *writes) add(ctx context.Context, index int, item bson.Raw, c Change) error {
-	others := make([]otherWrite, len(c.also))
-	for i, also := range c.also {
-		var err error
-		if others[i], err = w.encodeOther(also); err != nil {
-			return err
-		}
-	}
-	if err := w.addOwn(index, item, c); err != nil {
+// add puts a change of an item into the commands, with what is written elsewhere because of it. The error is one of this item
+// alone, of which nothing is written then, or [ErrKey].
+func (w *writes) add(index int, item bson.Raw, r *request) error {
+	if err := w.addOwn(index, item, r); err != nil {
 		return err
 	}
-	for _, o := range others {
-		if err := w.addOther(ctx, index, o); err != nil {
+	for i := range r.also {
+		if err := w.addOther(index, &r.also[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *writes) addOwn(index int, item bson.Raw, c Change) error {
-	if c.kind == changeNone {
-		if len(c.also) == 0 {
+func (w *writes) addOwn(index int, item bson.Raw, r *request) error {
+	if r.kind == changeNone {
+		if len(r.also) == 0 {
 			w.c.counts.Unchanged++
 		}
 		return nil
 	}
 	id, before, part := item.Lookup("_id"), item, w.batch.isPart(index)
-	if !w.batch.whole && w.batch.view == nil || !w.enough(index, c) {
+	if !w.batch.whole && w.batch.view == nil || !w.enough(index, r) {
 		before = nil
 	}
-	if c.target != nil {
-		target, err := w.encoding.Value(c.target)
-		if err != nil {
-			return fmt.Errorf("the _id of the document to change: %w", err)
-		}
-		if !target.Equal(id) {
-			id, before = target, nil
-		}
+	if !r.target.IsZero() && !r.target.Equal(id) {
+		id, before = r.target, nil
 	}
 	if id.IsZero() {
-		return fmt.Errorf("the item has no _id: say with Change.For which document it is about")
+		return errors.New("the item has no _id: say with Change.For which document it is about")
 	}
 	if w.own.wasWritten(id) {
 		before = nil // it isn't any more
 	}
 	im := images{id: id, before: before, known: before != nil, part: part && before != nil}
-	switch c.kind {
+	switch r.kind {
 	case changeFields:
-		return w.addFields(index, im, c)
-	case changeReplace:
-		return w.addReplacement(index, im, c)
+		return w.addFields(index, im, r)
+	case changeReplace, changeUpsert:
+		return w.addReplacement(index, im, r)
 	case changeDelete:
 		im.sure = true
 		if err := w.note(w.own, im); err != nil {
@@ -149,15 +131,17 @@ func (w *writes) addOwn(index int, item bson.Raw, c Change) error {
 		w.own.remove(index, id)
 		return nil
 	default:
-		return w.addUpdate(index, im, c)
+		if err := w.note(w.own, im); err != nil {
+			return err
+		}
+		w.own.update(id).update(index, id, r.update)
+		return nil
 	}
 }
 
-func (w *writes) addFields(index int, im images, c Change) error {
+func (w *writes) addFields(index int, im images, r *request) error {
 	m := w.c.memory
-	if err := m.fields.encode(w.encoding, c); err != nil {
-		return err
-	}
+	m.fields.take(r.set, r.unset)
 	if m.fields.empty() {
 		w.c.counts.Unchanged++
 		return nil
@@ -178,94 +162,28 @@ func (w *writes) addFields(index int, im images, c Change) error {
 	return nil
 }
 
-func (w *writes) addReplacement(index int, im images, c Change) error {
-	doc, err := w.withID(w.c.memory.after[:0], c.replace, im.id)
-	if err != nil {
-		return err
-	}
-	if w.c.memory.after = doc; bytes.Equal(doc, im.before) {
+func (w *writes) addReplacement(index int, im images, r *request) error {
+	doc := r.under(w.c.memory.after[:0], im.id)
+	if w.c.memory.after = doc; bytes.Equal(doc, im.before) && !r.stamped {
 		w.c.counts.Unchanged++
 		return nil
 	}
-	im.after, im.sure = doc, im.known || c.upsert
+	// Without the document before it isn't known whether there is one.
+	im.after, im.sure = doc, !r.stamped && (im.known || r.kind == changeUpsert)
 	if err := w.note(w.own, im); err != nil {
 		return err
 	}
-	w.own.update(im.id).replace(index, im.id, doc, c.upsert)
+	w.own.update(im.id).replace(index, im.id, r.doc, r.kind == changeUpsert)
 	return nil
 }
 
-func (w *writes) addUpdate(index int, im images, c Change) error {
-	u, err := w.encodeUpdate(c.update)
-	if err != nil {
-		return err
-	}
-	if doc, ok := u.DocumentOK(); ok {
-		if err := checkOperators(doc, w.c.e.opts.Key); err != nil {
-			return err
-		}
-	}
-	if err := w.note(w.own, im); err != nil {
-		return err
-	}
-	w.own.update(im.id).update(index, im.id, u)
-	return nil
-}
-
-// encodeUpdate encodes an update document or a pipeline. The server would take a document without operators, which may be empty, for
-// what the whole document shall be.
-func (w *writes) encodeUpdate(update any) (bson.RawValue, error) {
-	data, err := w.encoding.Marshal(bson.D{{Key: "u", Value: update}})
-	if err != nil {
-		return bson.RawValue{}, fmt.Errorf("the update can't be encoded: %w", err)
-	}
-	u := data.Lookup("u")
-	if u.Type == bson.TypeArray {
-		return u, nil
-	}
-	doc, _ := u.DocumentOK()
-	if first, err := doc.IndexErr(0); err != nil || !strings.HasPrefix(first.Key(), "$") {
-		return bson.RawValue{}, fmt.Errorf("the update %s has no operator such as $set: Replace puts another document in the place of one", u)
-	}
-	return u, nil
-}
-
-// otherWrite is a [write], encoded.
-type otherWrite struct {
-	kind       changeKind
-	collection string
-	id         bson.RawValue
-	update     bson.RawValue
-	doc        bson.Raw
-}
-
-func (w *writes) encodeOther(a write) (o otherWrite, err error) {
-	o.kind, o.collection = a.kind, a.collection
-	if o.id, err = w.encoding.Value(a.id); err != nil {
-		return o, fmt.Errorf("the _id of a document of %s: %w", a.collection, err)
-	}
-	switch a.kind {
-	case changeUpdate:
-		o.update, err = w.encodeUpdate(a.value)
-	case changeReplace:
-		o.doc, err = w.withID(nil, a.value, o.id)
-	default: // a deletion takes the _id alone
-	}
-	if err != nil {
-		return o, fmt.Errorf("a document of %s: %w", a.collection, err)
-	}
-	return o, nil
-}
-
-func (w *writes) addOther(ctx context.Context, index int, o otherWrite) error {
-	t, err := w.target(ctx, o.collection)
-	if err != nil {
-		return err
-	}
+func (w *writes) addOther(index int, o *otherWrite) error {
+	t := w.target(o.ns)
 	im := images{id: o.id}
-	if o.kind != changeUpdate {
-		im.after, im.sure = o.doc, true
+	if o.kind == changeUpsert {
+		im.after = o.under(nil, o.id)
 	}
+	im.sure = o.kind == changeDelete || o.kind == changeUpsert && !o.stamped
 	if err := w.note(t, im); err != nil {
 		return err
 	}
@@ -280,28 +198,31 @@ func (w *writes) addOther(ctx context.Context, index int, o otherWrite) error {
 	return nil
 }
 
-func (w *writes) target(ctx context.Context, name string) (*target, error) {
-	ns := w.c.e.namespace(name)
-	if ns == w.c.e.ns() {
-		return w.own, nil
+// targets prepares the other collections that are written to.
+func (w *writes) targets(ctx context.Context, requests []request) error {
+	for _, r := range requests {
+		for _, o := range r.also {
+			if w.target(o.ns) != nil {
+				continue
+			}
+			db, name, _ := cutNamespace(o.ns)
+			t := &target{ns: o.ns, images: map[string]*images{}}
+			t.coll = w.c.e.client.Database(db).Collection(name, options.Collection().SetWriteConcern(writeconcern.Majority()).SetReadConcern(readconcern.Majority()))
+			t.statements = newStatements(w.c.e, t.coll)
+			w.other[o.ns] = t
+			if err := w.open(ctx, t); err != nil {
+				return err
+			}
+		}
 	}
-	if t := w.other[ns]; t != nil {
-		return t, nil
-	}
-	db, coll, _ := strings.Cut(ns, ".")
-	t := &target{ns: ns, images: map[string]*images{}}
-	t.coll = w.c.e.client.Database(db).Collection(coll, options.Collection().SetWriteConcern(writeconcern.Majority()).SetReadConcern(readconcern.Majority()))
-	t.statements = newStatements(w.c.e, t.coll)
-	w.other[ns] = t
-	return t, w.open(ctx, t)
+	return nil
 }
 
-// namespace is that of a collection which is named with its database or without.
-func (e *engine) namespace(name string) string {
-	if strings.Contains(name, ".") {
-		return name
+func (w *writes) target(ns string) *target {
+	if ns == w.c.e.ns() {
+		return w.own
 	}
-	return e.coll.Database().Name() + "." + name
+	return w.other[ns]
 }
 
 // wasWritten tells whether an earlier change of the chunk may have been about the same document.
@@ -442,8 +363,13 @@ func (w *writes) inOrder(t *target, err error) error {
 func (t *target) readBefore(ctx context.Context) error {
 	found, err := t.read(ctx, func(im *images) bool { return !im.known })
 	for key, doc := range found {
-		if im := t.images[key]; im != nil {
-			im.before = doc
+		im := t.images[key]
+		if im == nil {
+			continue
+		}
+		im.before = doc
+		if !doc.Lookup("_id").Equal(im.id) { // the one that is there stays, such as 1 where 1.0 was named
+			im.sure = im.sure && im.after == nil
 		}
 	}
 	return err
@@ -471,25 +397,4 @@ func (t *target) read(ctx context.Context, wanted func(*images) bool) (map[strin
 		}
 	}
 	return byID(ctx, t.coll, ids)
-}
-
-// withID encodes a document under the _id that it shall have, in the memory of dst.
-func (w *writes) withID(dst []byte, doc any, id bson.RawValue) (bson.Raw, error) {
-	data, err := w.encoding.Marshal(doc)
-	if err != nil {
-		return nil, fmt.Errorf("the new document can't be encoded: %w", err)
-	}
-	out, start := rawbson.Open(dst)
-	out = rawbson.Append(out, "_id", id)
-	rest, ok := rawbson.Fields(data)
-	for ok && len(rest) > 0 {
-		var e rawbson.Element
-		if e, rest, ok = rawbson.Next(rest); ok && string(e.Name) != "_id" {
-			out = append(out, e.Raw...)
-		}
-	}
-	if !ok {
-		return nil, errors.New("the new document can't be encoded: it is no BSON")
-	}
-	return rawbson.Close(out, start), nil
 }

@@ -25,6 +25,13 @@ const (
 	collOccurrences = "occurrences"
 )
 
+// Collections lists them. Nobody else may write to these.
+func Collections() []string {
+	return []string{
+		collNotifications, collNotifying, collRuns, collLogs, collAudit, collPartitions, collJournal, collFailures, collSchedules, collOccurrences,
+	}
+}
+
 // Store reads and writes Rikki's own collections. It holds no state and is safe for concurrent use.
 type Store struct {
 	db *mongo.Database
