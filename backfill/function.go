@@ -37,7 +37,7 @@ func newFunction[T any](script Changer[T]) work {
 				var change Change
 				change, err = call(func() (Change, error) { return script.Change(ctx, doc) })
 				if err == nil {
-					requests[i], err = x.encode(change)
+					requests[i], err = call(func() (request, error) { return x.encode(change) })
 				}
 			}
 			if ctx.Err() != nil {
@@ -84,8 +84,8 @@ func newBatch[T any](script BatchChanger[T], hooks any) work {
 			if errs[i] != nil {
 				continue
 			}
-			requests[i], err = x.encode(got[0])
-			if errors.Is(err, ErrKey) {
+			requests[i], err = call(func() (request, error) { return x.encode(got[0]) })
+			if rikki.IsTransient(err) || errors.Is(err, ErrKey) {
 				return nil, nil, err
 			}
 			errs[i], got = failed(err), got[1:]

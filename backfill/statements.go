@@ -20,7 +20,7 @@ type statements struct {
 	run         string // for the server's log
 	alone       bool   // they are no part of a transaction
 	engine      *engine
-	unvalidated bool   // the collection's validator isn't asked
+	unvalidated bool // the collection's validator isn't asked
 	// grouped lets deletions wait until a barrier, behind updates of other documents that were added after them: two commands
 	// instead of many. See [statements.barrier] for what that may change.
 	grouped  bool
