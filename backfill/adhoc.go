@@ -23,7 +23,7 @@ const AdHocName = "backfill"
 type AdHoc struct {
 	Collection string   `required:"true" minLength:"1" help:"The collection to walk."`
 	Filter     string   `minLength:"1" format:"mongo-filter" default:"{}" help:"Which documents, as extended JSON."`
-	Update     string   `placeholder:"JSON" help:"The change: an aggregation pipeline [{…}], or an update document {\"$set\": {…}}."`
+	Update     string   `placeholder:"JSON" format:"mongo-update" help:"The change: an aggregation pipeline [{…}], or an update document {\"$set\": {…}}."`
 	Delete     bool     `help:"Delete the documents instead."`
 	Key        string   `default:"_id" help:"The field to walk by: indexed, unique and not changed."`
 	Fields     []string `minItems:"1" help:"The top-level fields that may change; a chunk that changes another stops the run."`

@@ -106,3 +106,8 @@ func findEqual(ctx context.Context, coll *mongo.Collection, ids []bson.RawValue,
 func int64Value(n int64) bson.RawValue {
 	return bson.RawValue{Type: bson.TypeInt64, Value: binary.LittleEndian.AppendUint64(nil, uint64(n))} //nolint:gosec // the same bits
 }
+
+func uuidValue(id []byte) bson.RawValue {
+	data := append(binary.LittleEndian.AppendUint32(nil, uint32(len(id))), bson.TypeBinaryUUID) //nolint:gosec // sixteen
+	return bson.RawValue{Type: bson.TypeBinary, Value: append(data, id...)}
+}

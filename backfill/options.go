@@ -14,6 +14,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/extjson"
 	"github.com/rikki-go/rikki/internal/journal"
 	"github.com/rikki-go/rikki/internal/pace"
 	"github.com/rikki-go/rikki/params"
@@ -225,7 +226,7 @@ type Knobs struct {
 	Gentle      string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
 	Unreadable  string         `enum:"wait,ignore" help:"What to do when the lag can't be told, as a member is down (default wait)."`
 	Limit       int64          `min:"1" help:"Stop after so many documents, for a canary."`
-	Only        []string       `minItems:"1" placeholder:"ID" help:"Only the documents with these _ids; as extended JSON, or as text."`
+	Only        []string       `minItems:"1" placeholder:"ID" format:"mongo-value" help:"Only the documents with these _ids; as extended JSON, or as text. One with a comma, or with spaces at its ends, stands in double quotes."`
 	FailedOf    string         `minLength:"1" placeholder:"RUN" help:"Only the documents that failed in that run."`
 	Window      string         `placeholder:"22:00-05:00" pattern:"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( .+)?$" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
 	MaxRuntime  time.Duration  `min:"1s" help:"Pause after this time."`
@@ -265,8 +266,11 @@ func (k Knobs) check() error {
 		err = params.Join(err, wrongParam("only", errors.New("contradicts --failed-of: each says which documents; leave one of them out")))
 	}
 	for _, word := range k.Only {
-		if strings.HasPrefix(word, "{") && !isExtended(word) { // as a text it would be an _id that nobody has
-			err = params.Join(err, wrongParam("only", fmt.Errorf("%s is not valid extended JSON", word)))
+		if !strings.HasPrefix(word, "{") && !strings.HasPrefix(word, `"`) {
+			continue
+		}
+		if _, wrong := extjson.Value([]byte(word)); wrong != nil { // as a text it would be an _id that nobody has
+			err = params.Join(err, wrongParam("only", fmt.Errorf("%s is not valid extended JSON: %w", word, wrong)))
 		}
 	}
 	return err

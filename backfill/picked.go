@@ -3,7 +3,6 @@ package backfill
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/extjson"
 	"github.com/rikki-go/rikki/internal/store"
 )
 
@@ -26,7 +26,7 @@ func (e *engine) pick(ctx context.Context, r reader) (reader, error) {
 	case len(only) > 0:
 		keys := keysOf(only)
 		if e.opts.Source != nil {
-			return &pickedRows{reader: r, total: int64(len(only)), pick: func(context.Context, []bson.RawValue) ([]bson.RawValue, error) {
+			return &pickedRows{reader: r, total: askedFor(only), pick: func(context.Context, []bson.RawValue) ([]bson.RawValue, error) {
 				return keys, nil
 			}}, nil
 		}
@@ -43,37 +43,38 @@ func (e *engine) picks() bool { return len(e.knobs.Only) > 0 || e.knobs.FailedOf
 func keysOf(words []string) []bson.RawValue {
 	var keys []bson.RawValue
 	seen := make(map[string]bool)
-	add := func(v any) {
-		kind, data, err := bson.MarshalValue(v)
-		if err != nil {
-			return
-		}
-		key := bson.RawValue{Type: kind, Value: data}
+	add := func(key bson.RawValue) {
 		if name := valueKey(key); !seen[name] {
 			seen[name] = true
 			keys = append(keys, key)
 		}
 	}
 	for _, word := range words {
-		add(word)
-		var doc struct{ V any }
-		if json.Valid([]byte(word)) && bson.UnmarshalExtJSON([]byte(`{"v": `+word+`}`), false, &doc) == nil {
-			add(doc.V)
+		add(stringValue(word))
+		if key, err := extjson.Value([]byte(word)); err == nil {
+			add(key)
 		}
 		if id, err := bson.ObjectIDFromHex(word); err == nil {
-			add(id)
+			add(bson.RawValue{Type: bson.TypeObjectID, Value: id[:]})
 		}
 		if id, ok := uuidOf(word); ok {
-			add(bson.Binary{Subtype: bson.TypeBinaryUUID, Data: id})
+			add(uuidValue(id))
 		}
 	}
 	return keys
 }
 
-// isExtended tells whether a word is a value as extended JSON.
-func isExtended(word string) bool {
-	var doc struct{ V any }
-	return json.Valid([]byte(word)) && bson.UnmarshalExtJSON([]byte(`{"v": `+word+`}`), false, &doc) == nil
+// askedFor is how many documents words name: the same one may be named twice.
+func askedFor(words []string) int64 {
+	seen := make(map[string]bool)
+	for _, word := range words {
+		key, err := extjson.Value([]byte(word))
+		if err != nil {
+			key = stringValue(word)
+		}
+		seen[valueKey(key)] = true
+	}
+	return int64(len(seen))
 }
 
 // uuidOf reads a UUID in its usual form.
@@ -94,7 +95,7 @@ func (r *onlyReader) plan(ctx context.Context) ([]store.Partition, int64, error)
 	if err != nil || upper.IsZero() {
 		return nil, 0, err
 	}
-	return []store.Partition{{Upper: upper}}, int64(len(r.e.knobs.Only)), nil
+	return []store.Partition{{Upper: upper}}, askedFor(r.e.knobs.Only), nil
 }
 
 // pickFailed limits a reader to what failed in an earlier run.

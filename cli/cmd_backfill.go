@@ -12,6 +12,7 @@ import (
 
 	"github.com/rikki-go/rikki/backfill"
 	"github.com/rikki-go/rikki/internal/yamlfile"
+	"github.com/rikki-go/rikki/params"
 )
 
 // newBackfillCommand returns a shorter way to run the built-in script for backfills without Go.
@@ -94,36 +95,20 @@ func (p *program) specFile(name string) (string, error) {
 		return "", err
 	}
 	spec := file.Map()
-	for _, key := range []string{"filter", "update"} {
-		if value, ok := spec[key]; ok {
-			if spec[key], err = jsonOf(value); err != nil {
-				return "", err
-			}
-		}
-	}
-	if ids, ok := spec["only"].([]any); ok { // a number stands for itself
-		for i := range ids {
-			if ids[i], err = jsonOf(ids[i]); err != nil {
-				return "", err
-			}
-		}
-	}
 	var alone struct { // the flags may say the rest, so the whole is checked with them
 		Script backfill.AdHoc `params:",inline"`
 		backfill.Knobs
+	}
+	known, err := params.Of(&alone)
+	if err != nil {
+		return "", err
+	}
+	if err := file.Inline(spec, "", known); err != nil {
+		return "", err
 	}
 	if err := file.Fill(&alone, spec); err != nil {
 		return "", err
 	}
 	encoded, err := json.Marshal(spec)
-	return string(encoded), err
-}
-
-// jsonOf is what a file says in YAML, as the text that a flag would have.
-func jsonOf(value any) (string, error) {
-	if text, ok := value.(string); ok {
-		return text, nil
-	}
-	encoded, err := json.Marshal(value)
 	return string(encoded), err
 }

@@ -57,8 +57,12 @@ func (p *program) readPlan(app *rikki.App, path string, job *batchJob) error {
 	}
 	var problems []error
 	for i, step := range plan.Steps {
+		at := fmt.Sprintf("steps[%d].params", i)
+		if err := inlineParams(file, app, at, step.Script, given[i]); err != nil {
+			return err
+		}
 		layers, err := p.planLayers(app, step.Script, given[i])
-		problems = append(problems, below(fmt.Sprintf("steps[%d].params", i), err))
+		problems = append(problems, below(at, err))
 		job.batch.Steps = append(job.batch.Steps, rikki.Step{
 			Name: step.Name, Script: step.Script, After: step.After, Timeout: step.Timeout, Params: layers,
 		})
@@ -93,6 +97,16 @@ func takeParams(plan map[string]any) map[int]any {
 		}
 	}
 	return given
+}
+
+// inlineParams keeps what a step says of MongoDB's own values as it stands in the file.
+func inlineParams(file *yamlfile.File, app *rikki.App, at, name string, given any) error {
+	values, ok := given.(map[string]any)
+	script, err := app.Script(name)
+	if !ok || err != nil {
+		return nil //nolint:nilerr // both are told of with all that is wrong with the step
+	}
+	return file.Inline(values, at, script.Params)
 }
 
 // planLayers are the parameters of a step: what the plan says, then the environment.

@@ -38,6 +38,7 @@ func ParseArgs(args []string, specs ...*Spec) (Parsed, error) {
 //	--list=a,b --list=c        a comma or a repetition adds items; blank items are dropped
 //	--list='["a,b"]'           JSON, for items that a comma would cut
 //	--list=@file, --list=-     one item per line, or a JSON array; @@ stands for a leading @
+//	--filter=@file, --filter=- a filter or an update of MongoDB
 //	--map k=v                  repeated, or JSON
 //	--a.b=x, --a='{"b":"x"}'   the field of a nested struct
 //	--config='{…}'             many parameters as JSON, also @file or -; unless a spec declares config itself
@@ -183,7 +184,8 @@ func (r *argReader) raw(n *node, at place, value string) (any, bool) {
 	var raw any
 	var problems []Problem
 	content, elsewhere := "", false
-	if n.kind == List {
+	ofMongo := n.kind == String && strings.HasPrefix(n.rules.format, mongoFormats)
+	if n.kind == List || ofMongo {
 		if strings.HasPrefix(value, "@@") {
 			value = value[1:]
 		} else {
@@ -193,14 +195,20 @@ func (r *argReader) raw(n *node, at place, value string) (any, bool) {
 			}
 		}
 	}
-	if elsewhere {
+	switch {
+	case elsewhere && ofMongo:
+		raw = text(content)
+	case elsewhere:
 		raw, problems = n.fromLines(content, at)
-	} else {
+	default:
 		raw, problems = n.fromText(value, at)
 	}
 	r.problems = append(r.problems, problems...)
 	return raw, len(problems) == 0
 }
+
+// byteOrderMark is what some editors begin a file with.
+const byteOrderMark = "\xef\xbb\xbf"
 
 // content reads what @file and - stand for; elsewhere is false when the value is neither.
 func (r *argReader) content(at place, value string) (content string, elsewhere, ok bool) {
@@ -233,7 +241,7 @@ func (r *argReader) content(at place, value string) (content string, elsewhere, 
 	case len(data) > MaxTotal:
 		r.report(at, value, "has more than "+size(MaxTotal))
 	default:
-		return string(data), true, true
+		return strings.TrimPrefix(string(data), byteOrderMark), true, true
 	}
 	return "", true, false
 }

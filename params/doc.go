@@ -53,7 +53,8 @@
 //	placeholder:"…"    what help shows as the value
 //
 // On a list or a map, tags that speak of a value (enum, min, max, minLength, maxLength, pattern, format) hold for each
-// item. Formats that are checked: objectid, email, uri, uuid, json, mongo-filter; multiline is for forms only.
+// item. Formats that are checked: objectid, email, uri, uuid, json, mongo-filter; multiline is for forms only. mongo-update and
+// mongo-value are what may be an object in a YAML file, where a flag has Extended JSON.
 //
 // What no tag can say, a method CheckParams says: see [Checker].
 //

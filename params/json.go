@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/rikki-go/rikki/internal/extjson"
 )
 
 // What one input may have at most.
@@ -59,7 +61,7 @@ func parseJSON(data []byte, o Origin) (any, []Problem) {
 		}
 	}
 	if err == nil {
-		err = loneSurrogate(data)
+		err = extjson.HalfCharacter(data)
 	}
 	if err != nil {
 		// The text itself stays out of the message: there may be a secret in it.
@@ -170,27 +172,4 @@ func (p *jsonParser) explain(err error) string {
 		return fmt.Sprintf("%s at byte %d", quoteIfOdd(syntax.Error()), p.dec.InputOffset())
 	}
 	return err.Error()
-}
-
-// loneSurrogate finds an escape that is half a character. Package json would put U+FFFD in its place.
-func loneSurrogate(data []byte) error {
-	half := func(at int, low, high byte) bool {
-		if at+3 >= len(data) || data[at] != '\\' || data[at+1] != 'u' || data[at+2]|0x20 != 'd' {
-			return false
-		}
-		c := data[at+3] | 0x20
-		return c >= low && c <= high
-	}
-	for i := 0; i < len(data); i++ {
-		switch {
-		case data[i] != '\\':
-		case (half(i, '8', '9') || half(i, 'a', 'b')) && half(i+6, 'c', 'f'):
-			i += 11
-		case half(i, '8', '9'), half(i, 'a', 'f'):
-			return fmt.Errorf("the escape at byte %d is half a character", i)
-		default:
-			i++ // the character after the backslash
-		}
-	}
-	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
+	"github.com/rikki-go/rikki/internal/extjson"
 )
 
 // check holds a decoded scalar against the rules of its node.
@@ -82,15 +82,11 @@ func (r rules) malformed(s string) error {
 	case "json":
 		return syntaxOf(s)
 	case "mongo-filter":
-		// What comes after the end is no error for package bson.
 		if err := syntaxOf(s); err != nil {
 			return err
 		}
-		if !strings.HasPrefix(strings.TrimSpace(s), "{") {
-			return errors.New("it is no object")
-		}
-		var d bson.D
-		return bson.UnmarshalExtJSON([]byte(s), false, &d)
+		_, err := extjson.Document([]byte(s))
+		return err
 	}
 	if r.formatPattern == nil || r.formatPattern.MatchString(s) {
 		return nil
@@ -181,6 +177,13 @@ func count(n int, what string) string {
 	return s
 }
 
+// valueFormat is that of any value of MongoDB: as Extended JSON, or a word that stands for itself. A list of such values is not cut at
+// the commas within one.
+const valueFormat = "mongo-value"
+
+// mongoFormats begin the names of the formats of what is Extended JSON.
+const mongoFormats = "mongo-"
+
 // formatExpressions are the formats with the regular expression that their values match; an empty one means that
 // the format is checked otherwise or not at all.
 func formatExpressions() map[string]string {
@@ -191,6 +194,8 @@ func formatExpressions() map[string]string {
 		"uri":          `^[A-Za-z][A-Za-z0-9+.-]*:\S+$`,
 		"json":         "",
 		"mongo-filter": "",
+		"mongo-update": "", // who uses it checks it
+		valueFormat:    "",
 		"multiline":    "",
 	}
 }

@@ -1,7 +1,10 @@
 package params
 
 import (
+	"encoding/json"
 	"strings"
+
+	"github.com/rikki-go/rikki/internal/extjson"
 )
 
 // fromText turns what a person wrote into a raw value: JSON for whatever has parts, commas for lists of single
@@ -10,6 +13,9 @@ func (n *node) fromText(s string, at place) (any, []Problem) {
 	trimmed := strings.TrimSpace(s)
 	switch n.kind {
 	case List:
+		if n.elem.rules.format == valueFormat {
+			return n.fromValues(trimmed, at)
+		}
 		if strings.HasPrefix(trimmed, "[") || !n.elem.kind.scalar() && !strings.HasPrefix(trimmed, "{") {
 			return n.fromJSONText(trimmed, at)
 		}
@@ -37,6 +43,56 @@ func (n *node) fromText(s string, at place) (any, []Problem) {
 	default:
 		return text(s), nil
 	}
+}
+
+// fromValues reads a list of values of MongoDB: a JSON array of them, or words between commas. One that begins like an object, a list or
+// a text of JSON goes on to its end, whatever commas are in it.
+func (n *node) fromValues(s string, at place) (any, []Problem) {
+	items := []any{}
+	if strings.HasPrefix(s, "[") {
+		var list []json.RawMessage
+		if err := extjson.Check([]byte(s)); err != nil {
+			return nil, []Problem{n.badText(s, at, "is no list: "+quoteIfOdd(err.Error()))}
+		}
+		if err := json.Unmarshal([]byte(s), &list); err != nil {
+			return nil, []Problem{n.badText(s, at, "is no list: "+quoteIfOdd(err.Error()))}
+		}
+		for _, item := range list {
+			var word string
+			if json.Unmarshal(item, &word) != nil || item[0] != '"' {
+				word = string(item)
+			}
+			items = append(items, text(word))
+		}
+		return items, nil
+	}
+	for s = strings.TrimLeft(s, ", \t\r\n"); s != ""; s = strings.TrimLeft(s, ", \t\r\n") {
+		length := valueLength(s)
+		items = append(items, text(strings.TrimSpace(s[:length])))
+		s = s[length:]
+	}
+	return items, nil
+}
+
+// valueLength is how much of a text its first value takes.
+func valueLength(s string) int {
+	if strings.IndexByte(`{["`, s[0]) >= 0 {
+		dec := json.NewDecoder(strings.NewReader(s))
+		var value json.RawMessage
+		if dec.Decode(&value) == nil {
+			length := int(dec.InputOffset())
+			if rest := strings.TrimSpace(s[length:]); rest == "" || rest[0] == ',' {
+				return length
+			}
+		}
+		if s[0] == '{' { // whoever checks it says what is wrong with it
+			return len(s)
+		}
+	}
+	if i := strings.IndexByte(s, ','); i >= 0 {
+		return i
+	}
+	return len(s)
 }
 
 // fromJSONText reads a value that is written as JSON. Blank text is an empty list or map.
@@ -92,8 +148,8 @@ func (n *node) fromTag(s string) any {
 
 // fromLines reads a file of items, one per line, or a JSON array. Blank lines are no items.
 func (n *node) fromLines(s string, at place) (any, []Problem) {
-	if strings.HasPrefix(strings.TrimSpace(s), "[") {
-		return n.fromJSONText(strings.TrimSpace(s), at)
+	if trimmed := strings.TrimSpace(s); strings.HasPrefix(trimmed, "[") {
+		return n.fromText(trimmed, at)
 	}
 	items := []any{}
 	var problems []Problem

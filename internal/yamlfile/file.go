@@ -1,9 +1,11 @@
 package yamlfile
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -156,10 +158,16 @@ func (w *walker) mapping(n *yaml.Node, depth int) any {
 	return object
 }
 
+// jsonNumber is a number that JSON writes in the same way.
+var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$`)
+
 // scalar leaves what looks like a time as the text that it is: the parameter decides what it means.
 func (w *walker) scalar(n *yaml.Node) any {
 	if n.ShortTag() == "!!timestamp" {
 		return n.Value
+	}
+	if n.Style == 0 && jsonNumber.MatchString(n.Value) {
+		return json.Number(n.Value) // with all its digits: the parameter decides what number it is
 	}
 	var v any
 	if err := n.Decode(&v); err != nil {
