@@ -14,27 +14,14 @@ const (
 	maxRow = 32 << 20
 	// usualRow is how long a row is for which a buffer is kept.
 	usualRow = 1 << 20
+	// usualLine is how long lines are for which there is always room.
+	usualLine = 64 << 10
 )
 
 // byteOrderMark is what spreadsheets begin a file with.
 const byteOrderMark = "\xef\xbb\xbf"
 
-// bounded ends with an error when a row takes too much: one with a quote that isn't closed would take the rest of the file.
-type bounded struct {
-	from io.Reader
-	left int
-}
-
 var errLongRow = fmt.Errorf("a row of more than %d MiB: is there a quote that isn't closed?", maxRow>>20)
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errLongRow
-	}
-	n, err := b.from.Read(p)
-	b.left -= n
-	return n, err
-}
 
 // lineKey is a line number as a key.
 func lineKey(n int64) bson.RawValue {

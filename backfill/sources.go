@@ -1,7 +1,6 @@
 package backfill
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -32,15 +31,24 @@ type Source interface {
 // from there is gone, so such a run can't go on after it was stopped.
 const Stdin = "-"
 
-// CSV reads the rows of a file with a header. A row is a document of strings by
-// the names in the header; an _id of 24 hexadecimal digits is an ObjectID. A row
-// that can't be read fails as a document does, with its line as the key.
-func CSV(path string) Source {
-	return &fileSource{path: path, format: "csv", decode: newCSV, heading: 1}
+// CSV reads the rows of a file with a header, whose columns are separated by
+// commas. A row is a document of strings by the names in the header; an _id of 24
+// hexadecimal digits is an ObjectID. A row that can't be read fails as a document
+// does, with its line as the key.
+//
+// A header without a column for each field of the type that the function gets is
+// refused, before anything is written. Pointers, and fields with omitempty, may be
+// missing.
+func CSV(path string) Source { return Separated(path, ',') }
+
+// Separated is [CSV] with another separator, an ASCII character such as ';' or
+// '\t'.
+func Separated(path string, by byte) Source {
+	return &fileSource{path: path, format: formatCSV, decode: newCSV(by)}
 }
 
 // NDJSON reads a file with one document of extended JSON on each line.
-func NDJSON(path string) Source { return &fileSource{path: path, format: "ndjson", decode: newNDJSON} }
+func NDJSON(path string) Source { return &fileSource{path: path, format: formatNDJSON, decode: newNDJSON} }
 
 // Item is one of [Items].
 type Item struct {
@@ -74,13 +82,15 @@ type rows interface {
 type rowReader struct {
 	e    *engine
 	open func(ctx context.Context, after bson.RawValue) (rows, error)
-	size func() (int64, error)
+	size func(ctx context.Context) (int64, error)
 
 	mu      sync.Mutex
 	current rows
 	at      bson.RawValue // behind which current goes on
 	held    []row         // of the last chunk, which may be asked for again
 	from    bson.RawValue // behind which held begins
+	planned int64         // rows; 0 is not known
+	seen    int64         // rows that were read since the first one; -1 where it began in the middle
 }
 
 func (r *rowReader) check(ctx context.Context) error {
@@ -88,8 +98,9 @@ func (r *rowReader) check(ctx context.Context) error {
 	return err
 }
 
-func (r *rowReader) plan(context.Context) ([]store.Partition, int64, error) {
-	total, err := r.size()
+func (r *rowReader) plan(ctx context.Context) ([]store.Partition, int64, error) {
+	total, err := r.size(ctx)
+	r.planned = total
 	return []store.Partition{{N: 0}}, total, err
 }
 
@@ -102,22 +113,38 @@ func (r *rowReader) read(ctx context.Context, p store.Partition, n, bytes int) (
 	b := batch{}
 	for i := 0; i < n && bytes > 0; i++ {
 		if i == len(r.held) {
-			next, err := r.current.next(ctx)
-			if errors.Is(err, io.EOF) {
-				b.end = true
-				break
-			}
+			more, err := r.hold(ctx)
 			if err != nil {
 				return batch{}, err
 			}
-			next.err = failed(next.err)
-			r.held = append(r.held, next)
-			r.at = next.key
+			if b.end = !more; b.end {
+				break
+			}
 		}
 		b.add(r.held[i])
 		bytes -= len(r.held[i].doc)
 	}
 	return b, nil
+}
+
+// hold reads one more row.
+func (r *rowReader) hold(ctx context.Context) (more bool, err error) {
+	next, err := r.current.next(ctx)
+	switch {
+	case errors.Is(err, io.EOF) && r.seen >= 0 && r.seen < r.planned:
+		return false, fmt.Errorf("the source had %d rows when they were counted, and gave %d: it has to give the same each time it is read", r.planned, r.seen)
+	case errors.Is(err, io.EOF):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	if r.seen >= 0 {
+		r.seen++
+	}
+	next.err = failed(next.err)
+	r.held = append(r.held, next)
+	r.at = next.key
+	return true, nil
 }
 
 // seek makes held begin behind a cursor.
@@ -138,7 +165,10 @@ func (r *rowReader) seek(ctx context.Context, cursor bson.RawValue) error {
 	if err != nil {
 		return err
 	}
-	r.current, r.held, r.from, r.at = current, nil, cursor, cursor
+	r.current, r.held, r.from, r.at, r.seen = current, nil, cursor, cursor, 0
+	if !cursor.IsZero() {
+		r.seen = -1
+	}
 	return nil
 }
 
@@ -171,66 +201,129 @@ type fileSource struct {
 	path   string
 	format string
 	decode func(r io.Reader, skip int64) (rows, error)
-	// heading is how many lines are no rows.
-	heading int64
+	// fits refuses a file by what it begins with: its header, or its first document. Nil asks the type of the function.
+	fits func(header []string, first bson.Raw) error
+	rows *rowsOf // what the command line says about them, or nil
 }
 
 func (s *fileSource) kind() string { return s.format }
 
 func (s *fileSource) reader(e *engine) (reader, error) {
-	r := &rowReader{e: e, size: s.lines}
+	r := &rowReader{e: e, size: s.count}
 	r.open = func(_ context.Context, after bson.RawValue) (rows, error) {
 		skip, _ := after.AsInt64OK()
-		if s.path == Stdin {
-			if skip > 0 {
-				return nil, errors.New("the rows came from standard input, which is gone: put them into a file, and run it with that")
-			}
-			return s.decode(io.NopCloser(os.Stdin), 0)
+		if s.path != Stdin {
+			return s.openFile(skip)
 		}
-		file, err := os.Open(s.path)
-		if err != nil {
-			return nil, err
+		if skip > 0 || e.run.Attempt() > 1 {
+			return nil, errors.New("the rows came from standard input, which is gone: put them into a file, and run it with that")
 		}
-		return s.decode(file, skip)
+		return s.named(s.decode(io.NopCloser(os.Stdin), 0))
 	}
-	return &fileReader{rowReader: r, path: s.path}, nil
+	return &fileReader{rowReader: r, source: s}, nil
 }
 
-// lines counts them, for the progress.
-func (s *fileSource) lines() (int64, error) {
-	if s.path == Stdin {
-		return 0, nil
+// openFile refuses what can't be read twice: it is counted before the plan is made, and read again by a run that goes on.
+func (s *fileSource) openFile(skip int64) (rows, error) {
+	info, err := os.Stat(s.path) // before it is opened, which for a pipe would wait for a writer
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is no ordinary file, and can't be read twice: give the rows by standard input, with - as the name, or put them into a file", s.path)
 	}
 	file, err := os.Open(s.path)
 	if err != nil {
+		return nil, err
+	}
+	decoded, err := s.named(s.decode(file, skip))
+	if err != nil {
+		_ = file.Close() // it was only read
+	}
+	return decoded, err
+}
+
+// named says which file an error is about.
+func (s *fileSource) named(decoded rows, err error) (rows, error) {
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name(), err)
+	}
+	return decoded, nil
+}
+
+func (s *fileSource) name() string {
+	if s.path == Stdin {
+		return "standard input"
+	}
+	return s.path
+}
+
+// count is how many rows there are. A file that can't be read to its end is refused by that, before anything is written.
+func (s *fileSource) count(ctx context.Context) (int64, error) {
+	if s.path == Stdin {
+		return 0, nil
+	}
+	decoded, err := s.openFile(0)
+	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = file.Close() }() // it is only read
-	n, last := -s.heading, byte('\n')
-	buf := make([]byte, 1<<16)
-	for {
-		read, err := file.Read(buf)
-		part := buf[:read]
-		n += int64(bytes.Count(part, []byte{'\n'}))
-		if len(part) > 0 {
-			last = part[len(part)-1]
-		}
-		if errors.Is(err, io.EOF) {
-			if last != '\n' {
-				n++ // the last line has no end
-			}
-			return max(n, 0), nil
-		}
-		if err != nil {
-			return 0, err
-		}
+	defer func() { _ = decoded.Close() }() // it was only read
+	counter, ok := decoded.(interface {
+		count(ctx context.Context) (int64, error)
+	})
+	if !ok {
+		return 0, nil
 	}
+	n, err := counter.count(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", s.path, err)
+	}
+	return n, nil
 }
 
 // fileReader refuses to go on with a file that has changed.
 type fileReader struct {
 	*rowReader
-	path string
+	source *fileSource
+}
+
+// check also looks whether the file begins with what the work takes.
+func (r *fileReader) check(ctx context.Context) error {
+	if err := r.rowReader.check(ctx); err != nil {
+		return err
+	}
+	if r.e.run.Attempt() > 1 && r.source.path == Stdin {
+		return nil // it is gone, as will be said where it is read
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.seek(ctx, bson.RawValue{}); err != nil {
+		return err
+	}
+	if len(r.held) == 0 {
+		if _, err := r.hold(ctx); err != nil {
+			return fmt.Errorf("%s: %w", r.source.name(), err)
+		}
+	}
+	var header []string
+	if c, ok := r.current.(*csvRows); ok {
+		header = c.header
+	}
+	var first bson.Raw
+	if len(r.held) > 0 {
+		first = r.held[0].doc
+	}
+	fits := r.source.fits
+	if w, ok := r.e.work.(*functionWork); ok && fits == nil && header != nil {
+		fits = func(header []string, _ bson.Raw) error { return fitsType(header, w.sees) }
+	}
+	if fits == nil {
+		return nil
+	}
+	if err := fits(header, first); err != nil {
+		return fmt.Errorf("%s: %w", r.source.name(), err)
+	}
+	return nil
 }
 
 type fileFacts struct {
@@ -240,10 +333,10 @@ type fileFacts struct {
 
 // facts identify the file.
 func (r *fileReader) facts() (bson.Raw, error) {
-	if r.path == Stdin {
+	if r.source.path == Stdin {
 		return nil, nil
 	}
-	file, err := os.Open(r.path)
+	file, err := os.Open(r.source.path)
 	if err != nil {
 		return nil, err
 	}
@@ -260,9 +353,9 @@ func (r *fileReader) facts() (bson.Raw, error) {
 func (r *fileReader) differ(then, now bson.Raw) error {
 	var was, is fileFacts
 	if bson.Unmarshal(then, &was) != nil || bson.Unmarshal(now, &is) != nil || was.Size == is.Size {
-		return fmt.Errorf("%w by itself: %w: %s has other content than when the run began; put the old file back, or begin a new run", rikki.ErrPaused, rikki.ErrSourceChanged, r.path)
+		return fmt.Errorf("%w by itself: %w: %s has other content than when the run began; put the old file back, or begin a new run", rikki.ErrPaused, rikki.ErrSourceChanged, r.source.path)
 	}
-	return fmt.Errorf("%w by itself: %w: %s had %d bytes when the run began and has %d now; put the old file back, or begin a new run", rikki.ErrPaused, rikki.ErrSourceChanged, r.path, was.Size, is.Size)
+	return fmt.Errorf("%w by itself: %w: %s had %d bytes when the run began and has %d now; put the old file back, or begin a new run", rikki.ErrPaused, rikki.ErrSourceChanged, r.source.path, was.Size, is.Size)
 }
 
 // itemSource is a function of the author's.
@@ -275,7 +368,7 @@ func (itemSource) kind() string { return "items" }
 func (s itemSource) reader(e *engine) (reader, error) {
 	return &rowReader{
 		e:    e,
-		size: func() (int64, error) { return 0, nil },
+		size: func(context.Context) (int64, error) { return 0, nil },
 		open: func(ctx context.Context, after bson.RawValue) (rows, error) {
 			next, stop := iter.Pull2(s.list(context.WithoutCancel(ctx), after))
 			return &itemRows{pull: next, stop: stop, encoding: e.run.Encoding()}, nil
