@@ -122,7 +122,7 @@ func (a *AdHoc) change() (*pipelineWork, error) {
 		return nil, fmt.Errorf("is not valid extended JSON: %w; it has to be %s", err, wanted)
 	}
 	w := &pipelineWork{}
-	switch value.Type { //nolint:exhaustive // others are refused
+	switch value.Type {
 	case bson.TypeArray:
 		w.pipeline, err = stagesOf(value.Array())
 	case bson.TypeEmbeddedDocument:

@@ -49,10 +49,11 @@ func (j *jsonRows) read() (text []byte, tooLong bool, err error) {
 	j.buf = j.buf[:0]
 	for begun := false; ; begun = true {
 		part, ended, err := j.part()
+		last := errors.Is(err, io.EOF)
 		switch {
-		case errors.Is(err, io.EOF) && !begun:
+		case last && !begun:
 			return nil, false, io.EOF
-		case err != nil && !errors.Is(err, io.EOF):
+		case err != nil && !last:
 			return nil, false, fmt.Errorf("line %d: %w", j.line+1, err)
 		case len(j.buf)+len(part) > maxLine:
 			tooLong, text, j.buf = true, nil, nil
@@ -63,7 +64,7 @@ func (j *jsonRows) read() (text []byte, tooLong bool, err error) {
 			j.buf = append(j.buf, part...)
 			text = j.buf
 		}
-		if ended || err != nil {
+		if ended || last {
 			j.line++
 			return text, tooLong, nil
 		}

@@ -18,7 +18,7 @@ import (
 // newBackfillCommand returns a shorter way to run the built-in script for backfills without Go.
 func newBackfillCommand(p *program) *cobra.Command {
 	c := &command{
-		name: backfill.AdHocName, short: "Change the documents that match a filter, each exactly once.",
+		name: backfill.AdHocName, short: "Change documents by a filter or a file, each exactly once.",
 		flags: &struct {
 			Spec string `placeholder:"FILE" help:"Take the flags below from this YAML file; - is standard input."`
 			backfill.AdHoc
@@ -28,10 +28,12 @@ func newBackfillCommand(p *program) *cobra.Command {
 		}{},
 		long: "Walks a collection in chunks, each one transaction: it can be paused, resumed after a crash, tuned while it runs, and\n" +
 			"undone (runs undo). Begin with --dry-run: it shows what would change, field by field, and how long it would take.\n" +
-			"What is more than an expression is a script in Go.",
+			"A file of rows, CSV or NDJSON, changes the documents that have a row's value in a field: --file with --upsert-by, --update-by\n" +
+			"or --delete-by. What is more than that or an expression is a script in Go.",
 		examples: []string{
 			`backfill --collection=users --update='[{"$set": {"email": {"$toLower": "$email"}}}]' --dry-run`,
 			`backfill --collection=users --filter='{"plan": null}' --update='{"$set": {"plan": "free"}}' --limit=100`,
+			"backfill --collection=users --file=users.csv --upsert-by=email --types=age=int,joined=date --dry-run",
 			`backfill --collection=sessions --filter='{"lastUsed": {"$lt": {"$date": "2026-01-01T00:00:00Z"}}}' --delete`,
 			"backfill --spec=lowercase.yaml --max-lag=5s --window=22:00-05:00",
 		},
@@ -46,11 +48,31 @@ func newBackfillCommand(p *program) *cobra.Command {
 			return err
 		}
 		if job.queue.Queue {
+			if err := refuseStdin(job); err != nil {
+				return err
+			}
 			return p.enqueue(ctx, job)
 		}
 		return p.run(ctx, job)
 	}
 	return p.cobra(c)
+}
+
+// refuseStdin refuses to queue rows that only this process could read.
+func refuseStdin(j job) error {
+	for _, layer := range j.layers {
+		name, given := layer.Text("file")
+		if given && name == backfill.Stdin {
+			return &problemError{
+				What: "rows of standard input can't wait in the queue", Why: "the process that takes the run has another standard input",
+				Fix: "put them into a file that it can read, or leave out --queue", Code: ExitUsage,
+			}
+		}
+		if given {
+			break
+		}
+	}
+	return nil
 }
 
 // readSpec puts what a file says in place of --spec.

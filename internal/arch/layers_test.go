@@ -10,7 +10,7 @@ import (
 // storey says how high a package lives. An import goes to a lower storey; only leaves may also use each other.
 var storey = map[string]int{
 	"internal/arch": leaf, "internal/bsondiff": leaf, "internal/canary": leaf, "internal/child": leaf, "internal/audit": leaf, "internal/chunk": leaf, "internal/connlines": leaf, "internal/journal": leaf,
-	"internal/commands": leaf, "internal/lease": leaf, "internal/locked": leaf, "internal/occurrence": leaf, "internal/pace": leaf, "internal/plain": leaf, "internal/rawbson": leaf, "internal/redact": leaf,
+	"internal/commands": leaf, "internal/extjson": leaf, "internal/lease": leaf, "internal/locked": leaf, "internal/occurrence": leaf, "internal/pace": leaf, "internal/plain": leaf, "internal/rawbson": leaf, "internal/redact": leaf,
 	"internal/service": leaf, "internal/store": leaf, "internal/term": leaf, "internal/point": leaf, "internal/faults": leaf,
 	"conn": base, "params": base, "preview": base, "embedded": base,
 	"internal/yamlfile": aboveBase, "internal/scaffold": aboveBase, "internal/mongotest": aboveBase, "internal/faultrig": aboveMongotest,

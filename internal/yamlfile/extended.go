@@ -178,7 +178,7 @@ var (
 // ways, and what nearly is a number or a date, is refused: quotes make text of it.
 func (w *walker) extendedScalar(n *yaml.Node) (text string, isText bool) {
 	plain := n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
-	text, message := "", ""
+	var message string
 	switch tag := n.ShortTag(); {
 	case n.Style&yaml.TaggedStyle != 0:
 		text, isText, message = taggedScalar(tag, n.Value)
