@@ -68,46 +68,41 @@ func isEmptyText(v bson.RawValue) bool {
 }
 
 // changes looks the documents of a chunk of rows up, in its transaction, and says what becomes of them.
-func (r *rowsOf) changes(ctx context.Context, items []bson.Raw) ([]Change, []error, error) {
-	changes, errs := make([]Change, len(items)), make([]error, len(items))
+func (r *rowsOf) changes(ctx context.Context, x *encoder, items []bson.Raw) ([]request, []error, error) {
+	requests, errs := make([]request, len(items)), make([]error, len(items))
 	values, fields := make([]bson.RawValue, len(items)), make([][]assigned, len(items))
 	var asked []bson.RawValue
 	for i, item := range items {
 		if values[i], fields[i], errs[i] = r.parse(item); errs[i] == nil {
 			asked = append(asked, values[i])
 		}
-		errs[i] = failed(errs[i])
 	}
 	found, err := findBy(ctx, DB(ctx).Collection(r.collection), r.by, asked, r.collated)
 	if err != nil {
 		return nil, nil, err
 	}
 	for i := range items {
-		if errs[i] != nil {
-			continue
+		var change Change
+		if errs[i] == nil {
+			change, errs[i] = r.change(values[i], fields[i], found)
 		}
-		name := valueKey(values[i])
-		changes[i], errs[i] = r.change(values[i], fields[i], found[name])
-		switch {
-		case errs[i] != nil:
-			errs[i] = failed(errs[i])
-		case r.mode == changeDelete:
-			delete(found, name) // another row may name it
-		case len(found[name]) == 0:
-			id, _ := changes[i].target.(bson.RawValue) // that of the new document
-			found[name] = []bson.RawValue{id}
+		if errs[i] == nil {
+			requests[i], errs[i] = x.encode(change)
 		}
+		errs[i] = failed(errs[i])
 	}
-	return changes, errs, nil
+	return requests, errs, nil
 }
 
 // change is what becomes of the one document that a row is about.
-func (r *rowsOf) change(by bson.RawValue, fields []assigned, ids []bson.RawValue) (Change, error) {
+func (r *rowsOf) change(by bson.RawValue, fields []assigned, found map[string][]bson.RawValue) (Change, error) {
+	ids := found[valueKey(by)]
 	switch {
 	case len(ids) > 1:
 		return Change{}, fmt.Errorf("more than one document has %s = %s: which one is meant can't be told", r.by, relaxed(by))
-	case len(ids) == 0 && r.mode == changeReplace:
+	case len(ids) == 0 && r.mode == changeUpsert:
 		doc, id := r.newDocument(by, fields)
+		found[valueKey(by)] = []bson.RawValue{id} // another row may name it
 		return Upsert(doc).For(id), nil
 	case len(ids) == 0:
 		err := fmt.Errorf("no document has %s = %s", r.by, relaxed(by))
@@ -116,6 +111,7 @@ func (r *rowsOf) change(by bson.RawValue, fields []assigned, ids []bson.RawValue
 		}
 		return Change{}, err
 	case r.mode == changeDelete:
+		delete(found, valueKey(by)) // for another row there is none
 		return Delete().For(ids[0]), nil
 	}
 	c := Change{}

@@ -33,7 +33,7 @@ type rowsOf struct {
 	separator    byte
 	collection   string
 	by           string     // the field that finds a row's document
-	mode         changeKind // changeFields, changeReplace for those that are inserted where there are none, changeDelete
+	mode         changeKind // changeFields, changeUpsert for those that are inserted where there are none, changeDelete
 	named        []column   // that are taken; none are all
 	kinds        map[string]cellKind
 	empty        emptyCell
@@ -97,7 +97,7 @@ func (r *rowsOf) readMode(a *AdHoc) error {
 	for _, way := range []struct {
 		name, by string
 		mode     changeKind
-	}{{"upsert-by", a.UpsertBy, changeReplace}, {"update-by", a.UpdateBy, changeFields}, {"delete-by", a.DeleteBy, changeDelete}} {
+	}{{"upsert-by", a.UpsertBy, changeUpsert}, {"update-by", a.UpdateBy, changeFields}, {"delete-by", a.DeleteBy, changeDelete}} {
 		if way.by != "" {
 			name, r.by, r.mode = way.name, way.by, way.mode
 			count++

@@ -28,7 +28,7 @@ func (w *rowsWork) prepare(ctx context.Context, e *engine) error {
 	r := source.rows
 	if len(specs) > 0 {
 		_, r.collated = specs[0].Options.Lookup("collation").DocumentOK()
-	} else if r.mode != changeReplace {
+	} else if r.mode != changeUpsert {
 		return fmt.Errorf("%w: there is no collection %s; check its name and the database", ErrCannotWalk, e.ns())
 	}
 	if r.by != "_id" {
@@ -47,7 +47,7 @@ func (r *rowsOf) checkIndex(ctx context.Context, e *engine) error {
 	switch {
 	case err != nil:
 		return err
-	case !unique && r.mode == changeReplace:
+	case !unique && r.mode == changeUpsert:
 		return fmt.Errorf("%w: %s has no unique index on %[3]s alone, so --upsert-by=%[3]s could make a document twice; "+
 			"make one: db.%[4]s.createIndex({%[3]q: 1}, {unique: true})", ErrCannotWalk, e.ns(), r.by, e.coll.Name())
 	case !found:
