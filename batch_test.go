@@ -301,7 +301,7 @@ func TestBatchThatIsInterruptedGoesOnAsTheSameRun(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	app := rikki.New(&rikki.Config{
-		Conn: conn.Config{URI: rikkitest.URI(t), Database: db.Name()}, HistoryDatabase: history, LeaseTTL: 3 * time.Second,
+		Conn: conn.Config{URI: rikkitest.URI(t), Database: db.Name()}, HistoryDatabase: history,
 	}).MustAdd(
 		working("good", func(_ context.Context, _ *rikki.Run, w *worker) (any, error) { return ran(w), nil }),
 		working("slow", func(ctx context.Context, run *rikki.Run, w *worker) (any, error) {

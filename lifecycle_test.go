@@ -317,7 +317,7 @@ func TestTimeoutKillsWhatTheServerStillDoes(t *testing.T) {
 	if !errors.Is(err, rikki.ErrTimeout) || !result.Stopped {
 		t.Fatalf("result %+v, error %v; want a timeout and a stopped script", result, err)
 	}
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for busy() > 0 {
 		if time.Now().After(deadline) {
 			t.Fatal("the update is still going on at the server")
@@ -354,7 +354,7 @@ func TestScriptThatIgnoresItsContextKeepsItsPlace(t *testing.T) {
 		t.Errorf("a second run beside the deaf one: %v, want it refused", err)
 	}
 	close(let)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		_, err := app.Run(t.Context(), "deaf", nil)
 		if err == nil {

@@ -81,7 +81,7 @@ func serving(t *testing.T, app *rikki.App, opts rikki.ServeOptions) (stop func()
 // await polls until the run's record is as wanted.
 func await(t *testing.T, app *rikki.App, id string, want func(rikki.Record) bool) rikki.Record {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {

@@ -172,7 +172,7 @@ func (f *fleet) signal(c *child, sig os.Signal) {
 // retire waits for those that were told to end.
 func (f *fleet) retire() {
 	f.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for _, c := range f.all {
 		if !c.retired {
 			continue

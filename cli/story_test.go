@@ -101,7 +101,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // storyPatience is for what happens in other processes, on a machine that may be busy.
-const storyPatience = 30 * time.Second
+const storyPatience = time.Minute
 
 // waitFile PATH waits until the file is there.
 func waitFile(ts *testscript.TestScript, _ bool, args []string) {

@@ -281,7 +281,7 @@ func TestRecovery(t *testing.T) {
 
 func await(t *testing.T, states <-chan conn.State, want conn.State) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		select {
 		case state := <-states:

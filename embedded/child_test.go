@@ -137,7 +137,7 @@ func script(body string) []byte {
 // eventually waits for a condition that another process brings about.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !done() {
 		if time.Now().After(deadline) {
 			t.Fatal("never happened: " + what)

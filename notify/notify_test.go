@@ -71,7 +71,7 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	b := &bundle{db: mongotest.DB(t)}
-	b.cfg = rikki.Config{HistoryDatabase: b.db.Name(), LeaseTTL: 3 * time.Second}
+	b.cfg = rikki.Config{HistoryDatabase: b.db.Name()}
 	b.cfg.Conn.URI, b.cfg.Conn.Database = mongotest.URI(t), b.db.Name()
 	b.app = b.newApp(t)
 	return b
@@ -140,7 +140,7 @@ func (b *bundle) open(t *testing.T) *store.Store {
 // eventually polls.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, tick := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {

@@ -105,7 +105,7 @@ func (b *bundle) serve(t *testing.T) (stop func()) {
 	return stop
 }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // await waits until the occurrences that were told of are as wanted.
 func (b *bundle) await(t *testing.T, what string, done func(told []schedule.Occurrence) bool) []schedule.Occurrence {

@@ -33,7 +33,7 @@ func TestProgramDiesWithARunnerThatIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = runner.Wait() // it was killed
-	deadline, ticker := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
+	deadline, ticker := time.After(time.Minute), time.NewTicker(10*time.Millisecond)
 	defer ticker.Stop()
 	for living(pid) {
 		select {

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 
 // goneWithin tells a program that was ended from one that ends by itself, after 300 s. What Rikki promises for everything that a
 // stopped program has started is 2 s, which a test on a busy machine can't hold it to.
-const goneWithin = 20 * time.Second
+const goneWithin = 30 * time.Second
 
 // printed is what a program has printed so far.
 type printed struct {

@@ -84,7 +84,7 @@ func TestProxy(t *testing.T) {
 			t.Errorf("took %s, %v", d, err)
 		}
 		routes.Set(faultrig.Toxics{})
-		faultrig.Eventually(t, 10*time.Second, "a read after healing", func(ctx context.Context) (bool, error) { return read(ctx) == nil, nil })
+		faultrig.Eventually(t, time.Minute, "a read after healing", func(ctx context.Context) (bool, error) { return read(ctx) == nil, nil })
 	})
 
 	t.Run("CutsAndTheClientComesBack", func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestProxy(t *testing.T) {
 			t.Error("no connection was broken")
 		}
 		routes.Set(faultrig.Toxics{})
-		faultrig.Eventually(t, 10*time.Second, "a read after healing", func(ctx context.Context) (bool, error) { return read(ctx) == nil, nil })
+		faultrig.Eventually(t, time.Minute, "a read after healing", func(ctx context.Context) (bool, error) { return read(ctx) == nil, nil })
 	})
 
 	t.Run("Refuses", func(t *testing.T) {
@@ -119,6 +119,6 @@ func TestProxy(t *testing.T) {
 			t.Error("no error")
 		}
 		routes.Set(faultrig.Toxics{})
-		faultrig.Eventually(t, 10*time.Second, "a read after healing", func(ctx context.Context) (bool, error) { return read(ctx) == nil, nil })
+		faultrig.Eventually(t, time.Minute, "a read after healing", func(ctx context.Context) (bool, error) { return read(ctx) == nil, nil })
 	})
 }

@@ -143,7 +143,7 @@ func TestFailCommand(t *testing.T) {
 			t.Errorf("it says that it fired %d times", n)
 		}
 		// The answer came without the wait for a majority, which is what is read.
-		faultrig.Eventually(t, 10*time.Second, "both documents are there", func(ctx context.Context) (bool, error) {
+		faultrig.Eventually(t, time.Minute, "both documents are there", func(ctx context.Context) (bool, error) {
 			after, err := coll.CountDocuments(ctx, bson.D{})
 			return after == before+2, err
 		})
@@ -171,7 +171,7 @@ func TestLagIsMadeAndEnds(t *testing.T) { //nolint:paralleltest // it has the se
 	if _, err := coll.InsertOne(t.Context(), bson.D{}); err != nil {
 		t.Error("a majority is there without the laggard:", err)
 	}
-	faultrig.Eventually(t, 20*time.Second, "the lag to show", func(ctx context.Context) (bool, error) {
+	faultrig.Eventually(t, time.Minute, "the lag to show", func(ctx context.Context) (bool, error) {
 		lag, err := set.LagOf(ctx, laggard)
 		return lag > time.Second, err
 	})

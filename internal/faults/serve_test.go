@@ -161,7 +161,7 @@ func TestTerminatedProcessGivesItsRunsBack(t *testing.T) {
 		first.AwaitPoint(t) // the script goes no further, and the process would wait a minute for it
 		first.Terminate()
 		first.Await(t, "terminating")
-		faultrig.Eventually(t, 10*time.Second, "the second signal to end it", func(context.Context) (bool, error) {
+		faultrig.Eventually(t, time.Minute, "the second signal to end it", func(context.Context) (bool, error) {
 			first.Terminate()
 			select {
 			case <-first.Exited():
