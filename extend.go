@@ -36,7 +36,7 @@ func (r *Run) Encoding() conn.Encoding { return r.ref.Encoding() }
 // timeout cancels its contexts, and ends nothing at the server.
 func (r *Run) Open(ctx context.Context, connections int) (*conn.Ref, error) {
 	cfg := r.app.cfg.Conn
-	cfg.Monitor = r.app.monitor.counting()
+	cfg.Monitor = r.app.monitor.counting(r.id)
 	cfg.PoolSize = uint64(max(connections, 1))
 	cfg.AppName += "-" + r.script
 	ref, err := conn.New(cfg).Acquire(ctx)

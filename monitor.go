@@ -33,6 +33,8 @@ type runCommands struct {
 	cut      []int64                // connections closed under a command, as the server numbers them
 	settled  chan struct{}          // closed when nothing is in flight any more, if somebody waits
 	open     []*openTx              // of Run.Tx
+	strict   bool                   // all that the run writes belongs into transactions
+	stray    []string               // what did not
 }
 
 func newMonitor(next *event.CommandMonitor) *monitor {
@@ -130,20 +132,36 @@ func cutOff(failure error) bool {
 	return errors.Is(failure, context.Canceled) && mongo.IsNetworkError(failure)
 }
 
-// counting returns a monitor that only counts, for a client that a run opens for work in parallel.
-func (m *monitor) counting() *event.CommandMonitor {
-	var c event.CommandMonitor
+// counting returns a monitor for a client that a run opens for work in parallel: it counts, and watches what is lent to the author.
+func (m *monitor) counting(run string) *event.CommandMonitor {
+	var next event.CommandMonitor
 	if m.next != nil {
-		c = *m.next
+		next = *m.next
 	}
-	next := c.Started
-	c.Started = func(ctx context.Context, e *event.CommandStartedEvent) {
-		m.count(runOf(ctx), e.CommandName)
-		if next != nil {
-			next(ctx, e)
-		}
+	return &event.CommandMonitor{
+		Started: func(ctx context.Context, e *event.CommandStartedEvent) {
+			o := operationsOf(ctx)
+			o.started(e)
+			m.count(run, o, e)
+			if next.Started != nil {
+				next.Started(ctx, e)
+			}
+		},
+		Succeeded: func(ctx context.Context, e *event.CommandSucceededEvent) {
+			if o := operationsOf(ctx); o != nil && !o.own {
+				o.finished(e.RequestID, replyError(e.Reply))
+			}
+			if next.Succeeded != nil {
+				next.Succeeded(ctx, e)
+			}
+		},
+		Failed: func(ctx context.Context, e *event.CommandFailedEvent) {
+			operationsOf(ctx).finished(e.RequestID, e.Failure)
+			if next.Failed != nil {
+				next.Failed(ctx, e)
+			}
+		},
 	}
-	return &c
 }
 
 // keeping returns a monitor that counts what keeps the history, whichever run it is for.
@@ -155,11 +173,12 @@ func (m *monitor) keeping() *event.CommandMonitor {
 	}}
 }
 
-func (m *monitor) count(run, command string) {
+func (m *monitor) count(run string, o *Operations, e *event.CommandStartedEvent) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if tracked := m.runs[run]; tracked != nil {
-		tracked.count(command)
+		tracked.count(e.CommandName)
+		tracked.noteBeside(o, e)
 	}
 }
 
@@ -185,6 +204,8 @@ func (m *monitor) started(ctx context.Context, e *event.CommandStartedEvent) {
 	if run == "" {
 		return
 	}
+	o := operationsOf(ctx)
+	o.started(e)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	tracked := m.runs[run]
@@ -192,6 +213,7 @@ func (m *monitor) started(ctx context.Context, e *event.CommandStartedEvent) {
 		return
 	}
 	tracked.count(e.CommandName)
+	tracked.noteBeside(o, e)
 	// The command's bytes belong to the driver's buffer and are used again.
 	subtype, data, _ := e.Command.Lookup("lsid", "id").BinaryOK()
 	session := string(data)
@@ -210,6 +232,7 @@ func (m *monitor) finished(ctx context.Context, e event.CommandFinishedEvent, er
 	if run == "" {
 		return
 	}
+	operationsOf(ctx).finished(e.RequestID, err)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	tracked := m.runs[run]
