@@ -181,13 +181,19 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 func (x *execution) fill(given any) error {
 	spec := x.entry.spec
 	layers, err := x.layers(given)
-	if err := params.Join(err, spec.Fill(x.params, layers...)); err != nil {
+	if err := params.Join(err, filled(spec, x.params, layers)); err != nil {
 		return err
 	}
 	for _, secret := range spec.Secrets(x.params) {
 		x.redactor.Add(secret)
 	}
 	return nil
+}
+
+// filled fills parameters. What of the script's own is called for it, such as CheckParams, may panic.
+func filled(spec *params.Spec, into any, layers []params.Layer) (err error) {
+	guard(&err, func() error { return spec.Fill(into, layers...) })
+	return err
 }
 
 // layers turns the forms of [RunOptions.Params] into layers. A struct becomes

@@ -80,7 +80,7 @@ func (x *execution) storedInput(given any, by carrier) (string, error) {
 	spec := x.entry.spec
 	x.script, x.params = x.entry.fresh()
 	layers, err := x.layers(given)
-	if err := params.Join(err, x.refuseSecrets(layers, by), x.withoutSecrets(spec.Fill(x.params, layers...))); err != nil {
+	if err := params.Join(err, x.refuseSecrets(layers, by), x.withoutSecrets(filled(spec, x.params, layers))); err != nil {
 		return "", err
 	}
 	data, err := spec.JSON(x.params)
@@ -172,7 +172,7 @@ func (e *entry) replay(input string, more ...params.Layer) (any, error) {
 	}
 	x := &execution{entry: e}
 	_, x.params = e.fresh()
-	return x.params, x.withoutSecrets(e.spec.Fill(x.params, append([]params.Layer{layer}, more...)...))
+	return x.params, x.withoutSecrets(filled(e.spec, x.params, append([]params.Layer{layer}, more...)))
 }
 
 // replayLayers are the input of a run that goes on and, from the environment,
@@ -343,6 +343,9 @@ func (a *App) refuse(ctx context.Context, h *hold, why error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), historyTimeout)
 	defer cancel()
 	end := store.Finish{State: Failed, Error: &store.RunError{Kind: "parameters", Message: a.redactor.Text(why.Error())}}
+	if panicked, ok := errors.AsType[*PanicError](why); ok {
+		end.Error.Kind, end.Error.Stack = "panic", a.redactor.Text(panicked.Stack)
+	}
 	if errors.Is(why, ErrSourceChanged) {
 		end.State, end.Hold, end.Error.Kind = Interrupted, true, "source"
 	}

@@ -286,11 +286,13 @@ func (e *engine) check(ctx context.Context) error {
 
 // perform has workers go through the partitions until all are done or the run shall stop.
 func (e *engine) perform(ctx context.Context) error {
+	ctx, watched := e.watchWrites(ctx)
+	defer watched()
 	err := e.paced(ctx, func(waits context.Context) {
 		var workers sync.WaitGroup
 		e.pace.supervise(func(wanted int) bool {
 			for e.startWorker(wanted) {
-				workers.Go(func() { e.worker(ctx, waits) })
+				workers.Go(func() { e.guarded(func() { e.worker(ctx, waits) }) })
 			}
 			return e.working()
 		})
@@ -302,6 +304,20 @@ func (e *engine) perform(ctx context.Context) error {
 	return e.tryAgain(ctx, func() error { return e.recount(ctx) })
 }
 
+// watchWrites tells the log what is written beside the transactions of chunks while these are done.
+func (e *engine) watchWrites(ctx context.Context) (guarded context.Context, stop func()) {
+	if e.alone {
+		return ctx, func() {}
+	}
+	guarded, end := e.run.Guard(ctx)
+	return guarded, func() {
+		if stray := end(); len(stray) > 0 {
+			e.log.Error("writes beside the transactions of the chunks: they did not use the context that the function got, "+
+				"happen again whenever a chunk is tried again, and are not undone", "commands", stray)
+		}
+	}
+}
+
 // paced does work whose pace is watched meanwhile. The context that the work gets is for its waiting: it ends as soon as the run shall
 // stop.
 func (e *engine) paced(ctx context.Context, work func(waits context.Context)) error {
@@ -311,9 +327,10 @@ func (e *engine) paced(ctx context.Context, work func(waits context.Context)) er
 	watched, unwatch := context.WithCancel(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() { e.pace.watch(watched) })
-	work(waits)
-	unwatch()
-	watch.Wait()
+	func() {
+		defer func() { unwatch(); watch.Wait() }()
+		e.guarded(func() { work(waits) })
+	}()
 	e.run.Progress().SetMessage("")
 	return e.stopped()
 }

@@ -163,7 +163,7 @@ func hasLabel(err error, label string) bool {
 }
 
 // failedError is the error of a document without all that may hang on it: it is held until the whole chunk is done.
-type failedError struct{ class, message string }
+type failedError struct{ class, message, stack string }
 
 func (e *failedError) Error() string { return e.message }
 
@@ -171,13 +171,16 @@ func failed(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &failedError{class: classOf(err), message: clipped(err)}
+	return &failedError{class: classOf(err), message: clipped(err), stack: stackOf(err)}
 }
 
 // classOf groups errors that are alike, whatever document they are about.
 func classOf(err error) string {
 	if f, ok := errors.AsType[*failedError](err); ok {
 		return f.class
+	}
+	if errors.As(err, new(*rikki.PanicError)) {
+		return "panic"
 	}
 	if we, ok := errors.AsType[mongo.WriteException](err); ok && len(we.WriteErrors) > 0 {
 		return fmt.Sprintf("server error %d", we.WriteErrors[0].Code)

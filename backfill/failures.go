@@ -26,6 +26,7 @@ type Failure struct {
 
 	Class    string    `json:"class"` // groups what fails alike
 	Message  string    `json:"message"`
+	Stack    string    `json:"stack,omitempty"` // of a panic of the script
 	Attempts int       `json:"attempts"`
 	At       time.Time `json:"at"`
 }
@@ -55,7 +56,7 @@ func Failures(ctx context.Context, app *rikki.App, run string) iter.Seq2[Failure
 }
 
 func failureOf(f store.DocFailure, undo bool) Failure {
-	public := Failure{Class: f.Class, Message: f.Message, Attempts: f.Attempts, At: f.At}
+	public := Failure{Class: f.Class, Message: f.Message, Stack: f.Stack, Attempts: f.Attempts, At: f.At}
 	key := f.Key
 	if doc, ok := key.DocumentOK(); ok && undo {
 		public.Namespace, _ = doc.Lookup("ns").StringValueOK()

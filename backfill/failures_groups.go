@@ -15,7 +15,8 @@ import (
 // for the numbers and quoted texts in it.
 type FailureGroup struct {
 	Class   string `json:"class"`
-	Message string `json:"message"` // of the first one
+	Message string `json:"message"`         // of the first one
+	Stack   string `json:"stack,omitempty"` // of the first one that panicked
 	Count   int64  `json:"count"`
 
 	// Sample is some of the keys, as canonical extended JSON. Very long ones are left out.
@@ -58,6 +59,7 @@ func groupsOf(failures iter.Seq2[Failure, error]) ([]FailureGroup, error) {
 			sampled = append(sampled, 0)
 		}
 		groups[i].Count++
+		groups[i].Stack = cmp.Or(groups[i].Stack, f.Stack)
 		if len(groups[i].Sample) < sampleKeys && sampled[i]+len(f.ID) <= sampleBytes {
 			groups[i].Sample = append(groups[i].Sample, f.ID)
 			sampled[i] += len(f.ID)

@@ -32,16 +32,21 @@ func newFunction[T any](script Changer[T]) work {
 	w.changes = func(ctx context.Context, x *encoder, items []bson.Raw) ([]request, []error, error) {
 		requests, errs := make([]request, len(items)), make([]error, len(items))
 		for i, item := range items {
-			doc, err := decode[T](w.encoding, item)
-			if err == nil {
-				var change Change
-				change, err = call(func() (Change, error) { return script.Change(ctx, doc) })
-				if err == nil {
-					requests[i], err = call(func() (request, error) { return x.encode(change) })
+			change, err := call(func() (Change, error) {
+				doc, err := decode[T](w.encoding, item)
+				if err != nil {
+					return Change{}, err
 				}
+				return script.Change(ctx, doc)
+			})
+			if err == nil {
+				requests[i], err = call(func() (request, error) { return x.encode(change) })
 			}
 			if ctx.Err() != nil {
 				return nil, nil, cutOff(ctx, i)
+			}
+			if err := x.lent.judge(i, err); err != nil {
+				return nil, nil, err
 			}
 			if rikki.IsTransient(err) || errors.Is(err, ErrKey) {
 				return nil, nil, err
@@ -59,7 +64,7 @@ func newBatch[T any](script BatchChanger[T], hooks any) work {
 	w.changes = func(ctx context.Context, x *encoder, items []bson.Raw) ([]request, []error, error) {
 		docs, errs := make([]T, 0, len(items)), make([]error, len(items))
 		for i, item := range items {
-			doc, err := decode[T](w.encoding, item)
+			doc, err := call(func() (T, error) { return decode[T](w.encoding, item) })
 			if err != nil {
 				errs[i] = failed(err)
 				continue
@@ -69,6 +74,9 @@ func newBatch[T any](script BatchChanger[T], hooks any) work {
 		got, err := call(func() ([]Change, error) { return script.ChangeAll(ctx, docs) })
 		if ctx.Err() != nil {
 			return nil, nil, cutOff(ctx, 0)
+		}
+		if err := x.lent.judge(-1, err); err != nil {
+			return nil, nil, err
 		}
 		if err != nil {
 			if rikki.IsTransient(err) {
@@ -101,11 +109,10 @@ func doneFunc[T any](w *functionWork, script any) func(bson.Raw) (bool, error) {
 		return nil
 	}
 	return func(item bson.Raw) (bool, error) {
-		doc, err := decode[T](w.encoding, item)
-		if err != nil {
-			return false, err
-		}
-		return call(func() (bool, error) { return d.Done(doc), nil })
+		return call(func() (bool, error) {
+			doc, err := decode[T](w.encoding, item)
+			return err == nil && d.Done(doc), err
+		})
 	}
 }
 
@@ -122,14 +129,29 @@ func decode[T any](encoding conn.Encoding, item bson.Raw) (T, error) {
 	return doc, nil
 }
 
-// call makes a panic of the author's code the failure of a document.
-func call[R any](fn func() (R, error)) (result R, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the script panicked: %v", p)
-		}
-	}()
-	return fn()
+// lent is what became of the operations of a function in the transaction of its chunk; nil where there is none.
+type lent func() error
+
+// judge decides about an attempt in which an operation of the author's has failed: the server has ended the transaction then, whether
+// he returns that error, another one or none. The item is to blame, unless the error may be gone the next time or is of the server.
+func (l lent) judge(item int, said error) error {
+	if l == nil {
+		return nil
+	}
+	failure := l()
+	if failure == nil {
+		return nil
+	}
+	err := fmt.Errorf("an operation of the function failed, and ended the transaction: %w", failure)
+	if said != nil && !errors.Is(said, failure) && said.Error() != failure.Error() {
+		err = fmt.Errorf("%w (the function said: %s)", err, clipped(said))
+	}
+	switch judge(failure) {
+	case document:
+		return &documentError{index: item, class: classOf(failure), err: err}
+	default:
+		return err
+	}
 }
 
 type databaseKey struct{}
@@ -164,9 +186,12 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 	items, index := w.healthy(c, b)
 	began := time.Now()
 	x := &encoder{encoding: w.encoding, key: c.e.opts.Key, namespace: func(name string) (string, error) { return c.e.namespace(ctx, name) }, buf: keep(c.memory.requests)}
-	requests, errs, err := w.changes(ctx, x, items)
+	requests, errs, err := w.changes(w.lend(ctx, c, x), x, items)
 	c.memory.requests = x.buf
 	c.thought = time.Since(began)
+	if doc, ok := errors.AsType[*documentError](err); ok && doc.index >= 0 {
+		doc.index = index[doc.index]
+	}
 	if err != nil {
 		return err
 	}
@@ -191,6 +216,16 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 	}
 	out.batch = nil // what was read needs no memory any more
 	return out.run(ctx)
+}
+
+// lend makes the transaction one that the author's function works in, too.
+func (w *functionWork) lend(ctx context.Context, c *chunk, x *encoder) context.Context {
+	if c.e.alone {
+		return ctx
+	}
+	ctx, operations := c.e.run.Lend(ctx)
+	x.lent = operations.Failed
+	return ctx
 }
 
 // complete fetches whole what the changes take more of than was read.

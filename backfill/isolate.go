@@ -88,7 +88,11 @@ func (k *caution) done(met *trouble) {
 
 // reasonOf is why a document is passed by. No more of the error's text is held than is recorded.
 func reasonOf(class string, err error, tries int) reason {
-	return reason{class: class, message: clipped(err), attempts: tries}
+	stack := stackOf(err)
+	if f, ok := errors.AsType[*failedError](err); ok {
+		stack = f.stack
+	}
+	return reason{class: class, message: clipped(err), stack: stack, attempts: tries}
 }
 
 // clipped is what is recorded of an error's text.

@@ -38,7 +38,7 @@ func newPacer(e *engine, signals *signals) (*pacer, error) {
 		cfg.Sensors = append(cfg.Sensors, pace.Sensor{Name: pace.Lag, OnUnknown: pace.IgnoreUnknown})
 	}
 	if e.throttle != nil {
-		cfg.Throttle = e.throttle.Throttle
+		cfg.Throttle = e.throttled
 	}
 	c, err := pace.New(cfg)
 	if err != nil {

@@ -84,6 +84,12 @@ func (c *chunk) note(key bson.RawValue, why reason) {
 		most = shortMessage
 	}
 	message := store.ClipMessage(why.message, most)
-	c.told += len(message)
-	c.failures = append(c.failures, store.DocFailure{Key: key, Class: why.class, Message: message, Attempts: why.attempts, At: time.Now()})
+	stack := why.stack
+	if c.told > roomForMessages {
+		stack = ""
+	}
+	c.told += len(message) + len(stack)
+	c.failures = append(c.failures, store.DocFailure{
+		Key: key, Class: why.class, Message: message, Stack: stack, Attempts: why.attempts, At: time.Now(),
+	})
 }

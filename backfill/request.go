@@ -46,6 +46,7 @@ type encoder struct {
 	encoding  conn.Encoding // the client's
 	key       string        // that the walk goes by
 	namespace func(collection string) (string, error)
+	lent      lent   // what the function did itself with the transaction of its chunk
 	buf       []byte // what was encoded; its memory is used again for another chunk
 }
 

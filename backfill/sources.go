@@ -48,7 +48,9 @@ func Separated(path string, by byte) Source {
 }
 
 // NDJSON reads a file with one document of extended JSON on each line.
-func NDJSON(path string) Source { return &fileSource{path: path, format: formatNDJSON, decode: newNDJSON} }
+func NDJSON(path string) Source {
+	return &fileSource{path: path, format: formatNDJSON, decode: newNDJSON}
+}
 
 // Item is one of [Items].
 type Item struct {
@@ -370,7 +372,7 @@ func (s itemSource) reader(e *engine) (reader, error) {
 		e:    e,
 		size: func(context.Context) (int64, error) { return 0, nil },
 		open: func(ctx context.Context, after bson.RawValue) (rows, error) {
-			next, stop := iter.Pull2(s.list(context.WithoutCancel(ctx), after))
+			next, stop := iter.Pull2(caught(s.list(context.WithoutCancel(ctx), after)))
 			return &itemRows{pull: next, stop: stop, encoding: e.run.Encoding()}, nil
 		},
 	}, nil
@@ -396,7 +398,7 @@ func (r *itemRows) next(context.Context) (row, error) {
 		return row{}, fmt.Errorf("the key %v of an item: %w", item.Key, err)
 	}
 	out := row{key: key}
-	out.doc, out.err = r.encoding.Marshal(item.Value)
+	out.doc, out.err = call(func() (bson.Raw, error) { return r.encoding.Marshal(item.Value) })
 	return out, nil
 }
 

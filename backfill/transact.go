@@ -68,7 +68,14 @@ func transact(ctx context.Context, session *mongo.Session, took *time.Duration, 
 	}
 	attempt, cancel := context.WithTimeout(ctx, attemptLimit)
 	defer cancel()
+	returned := false
+	defer func() {
+		if !returned { // the author's code has ended the goroutine
+			abort(ctx, session)
+		}
+	}()
 	err = body(mongo.NewSessionContext(attempt, session))
+	returned = true
 	if err == nil {
 		err = context.Cause(attempt)
 	}

@@ -56,8 +56,8 @@ func newTrouble() *trouble { return &trouble{poison: map[string]reason{}} }
 
 // reason is why a document is passed by.
 type reason struct {
-	class, message string
-	attempts       int
+	class, message, stack string
+	attempts              int
 }
 
 // worker goes through partitions until there are none left or the run shall stop.
@@ -288,7 +288,7 @@ func (w *worker) backoff(tries int) error {
 // attempt does a chunk once.
 func (w *worker) attempt(ctx context.Context, c *chunk) error {
 	c.journal.Reset()
-	body := func(ctx context.Context) error {
+	chunk := func(ctx context.Context) error {
 		if err := w.retried.open(ctx, c.part); err != nil {
 			return err
 		}
@@ -300,6 +300,7 @@ func (w *worker) attempt(ctx context.Context, c *chunk) error {
 		}
 		return c.record(ctx)
 	}
+	body := func(ctx context.Context) error { return try(func() error { return chunk(ctx) }) }
 	if w.alone {
 		attempt, cancel := context.WithTimeout(ctx, attemptLimit)
 		defer cancel()

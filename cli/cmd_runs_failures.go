@@ -79,6 +79,11 @@ func (s *session) showFailures(ctx context.Context, record rikki.Record) error {
 	if left != "" {
 		p.term.Note("%s", left)
 	}
+	for _, g := range groups[:min(len(groups), shownGroups)] {
+		if g.Stack != "" {
+			p.term.Note("Where %s:\n%s", plainText(g.Message), plainText(g.Stack))
+		}
+	}
 	if record.Script == backfill.UndoName {
 		p.term.Next(p.call("runs", "undo", record.Parent))
 	} else {

@@ -15,6 +15,7 @@ type DocFailure struct {
 	Key      bson.RawValue `bson:"key"`
 	Class    string        `bson:"class"` // groups what fails alike
 	Message  string        `bson:"message"`
+	Stack    string        `bson:"stack,omitempty"` // of a panic
 	Attempts int           `bson:"attempts"`
 	At       time.Time     `bson:"at"`
 }
@@ -54,14 +55,18 @@ func (s *Store) AddFailures(ctx context.Context, run string, failures []DocFailu
 	writes := make([]mongo.WriteModel, len(failures))
 	for i, f := range failures {
 		id := failureKey(run, f.Key)
-		writes[i] = mongo.NewReplaceOneModel().SetUpsert(true).SetFilter(bson.D{{Key: "_id", Value: id}}).SetReplacement(bson.D{
+		doc := bson.D{
 			{Key: "_id", Value: id},
 			{Key: "key", Value: f.Key},
 			{Key: "class", Value: clip(f.Class, wordLimit)},
 			{Key: "message", Value: ClipMessage(f.Message, MessageLimit)},
 			{Key: "attempts", Value: f.Attempts},
 			{Key: "at", Value: f.At},
-		})
+		}
+		if f.Stack != "" {
+			doc = append(doc, bson.E{Key: "stack", Value: ClipMessage(f.Stack, MessageLimit)})
+		}
+		writes[i] = mongo.NewReplaceOneModel().SetUpsert(true).SetFilter(bson.D{{Key: "_id", Value: id}}).SetReplacement(doc)
 	}
 	_, err := s.failures.BulkWrite(ctx, writes, options.BulkWrite().SetComment(run))
 	return own(s.failures, "record failures of run "+run, err)
