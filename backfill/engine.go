@@ -54,6 +54,7 @@ type engine struct {
 	source    reader
 	view      *view       // what a function can see of documents; nil: all
 	retried   *failedWalk // of a run that is limited to what failed; else nil
+	undone    *undoneOf   // the same, whatever its source
 	store     *store.Store
 	walk      *store.Walk
 	plan      store.Plan

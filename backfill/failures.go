@@ -83,8 +83,9 @@ func extended(v bson.RawValue) json.RawMessage {
 
 // RetryFailed queues a new run of the same script with the same parameters, for the
 // documents alone that failed in an earlier run, whose child it is. Limits of the
-// earlier run don't count for it. The error is [rikki.ErrState] when that run has not
-// ended, or nothing failed.
+// earlier run don't count for it. What an earlier retry has done is left out, unless it
+// was undone. The error is [rikki.ErrState] when that run has not ended, nothing
+// failed, or nothing of it is left.
 func RetryFailed(ctx context.Context, app *rikki.App, run string, opts *rikki.ControlOptions) (rikki.Record, error) {
 	record, err := app.Record(ctx, run)
 	if err != nil {
@@ -104,6 +105,15 @@ func RetryFailed(ctx context.Context, app *rikki.App, run string, opts *rikki.Co
 	}
 	if !failed {
 		return rikki.Record{}, fmt.Errorf("%w: no document failed in run %s", rikki.ErrState, record.ID)
+	}
+	if err := app.WithHistory(ctx, func(ctx context.Context, db *mongo.Database) error {
+		none, err := nothingLeft(ctx, store.New(db), record.ID)
+		if err == nil && none {
+			err = fmt.Errorf("%w: what failed in run %s was done since, by retries of it", rikki.ErrState, record.ID)
+		}
+		return err
+	}); err != nil {
+		return rikki.Record{}, err
 	}
 	o := rikki.ControlOptions{}
 	if opts != nil {

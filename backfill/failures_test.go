@@ -238,3 +238,152 @@ func TestLimit(t *testing.T) {
 		t.Errorf("after a pause: %+v", s)
 	}
 }
+
+// What failed is done by a retry once: however often somebody asks, of the run or of one of its retries, while a retry is under way,
+// when it has failed half-way, and with the rows of a source. What was undone is done again.
+func TestWhatFailedIsRetriedOnce(t *testing.T) {
+	t.Parallel()
+	broken := bson.D{{Key: "$set", Value: bson.D{{Key: "bad", Value: "green"}}}}
+	mend := bson.D{{Key: "$unset", Value: bson.D{{Key: "bad", Value: ""}}}}
+	some := bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: 5}}}}
+	retry := func(t *testing.T, app *rikki.App, run string) (*rikki.Result, error) {
+		t.Helper()
+		queued, err := backfill.RetryFailed(t.Context(), app, run, nil)
+		if err != nil {
+			return nil, err
+		}
+		return app.Continue(t.Context(), queued.ID, nil)
+	}
+	for _, kind := range []struct {
+		name   string
+		script rikki.Script
+		params map[string]any
+	}{
+		{"strict", backfill.New[bson.Raw](&strict{}), nil},
+		{"strict-pipeline", backfill.NewPipeline(&strictPipeline{}), nil},
+		{"strict-pipeline", backfill.NewPipeline(&strictPipeline{}), map[string]any{"journal": "off"}},
+	} {
+		setup := func(t *testing.T) (*mongo.Collection, *rikki.App, string) {
+			t.Helper()
+			db := rikkitest.DB(t)
+			things := db.Collection("things")
+			numbered(t, things, 20)
+			if _, err := things.UpdateMany(t.Context(), some, broken); err != nil {
+				t.Fatal(err)
+			}
+			app := rikkitest.App(t, db, kind.script)
+			first, err := app.Run(t.Context(), kind.name, &rikki.RunOptions{Params: kind.params})
+			if !isPartial(err, 5) {
+				t.Fatalf("%+v, %v", first, err)
+			}
+			counted(t, things, 15)
+			return things, app, first.Run
+		}
+		name := fmt.Sprint(kind.name, kind.params)
+		t.Run(name+"/AskedThreeTimes", func(t *testing.T) {
+			t.Parallel()
+			things, app, first := setup(t)
+			if _, err := things.UpdateMany(t.Context(), bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: 3}}}}, mend); err != nil {
+				t.Fatal(err)
+			}
+			second, err := retry(t, app, first)
+			if !isPartial(err, 2) {
+				t.Fatalf("%+v, %v", second, err)
+			}
+			counted(t, things, 18)
+			if third, err := retry(t, app, first); !isPartial(err, 2) || third.Value.(*backfill.Summary).Matched != 2 {
+				t.Errorf("asked again: %+v, %v", third, err)
+			}
+			counted(t, things, 18)
+			if _, err := things.UpdateMany(t.Context(), some, mend); err != nil {
+				t.Fatal(err)
+			}
+			if fourth, err := retry(t, app, second.Run); err != nil || fourth.Value.(*backfill.Summary).Matched != 2 {
+				t.Errorf("of the retry: %+v, %v", fourth, err)
+			}
+			counted(t, things, 20)
+			for _, run := range []string{first, second.Run} {
+				if again, err := retry(t, app, run); !errors.Is(err, rikki.ErrState) {
+					t.Errorf("when nothing is left: %+v, %v", again, err)
+				}
+			}
+			counted(t, things, 20)
+		})
+		t.Run(name+"/TwoAtATime", func(t *testing.T) {
+			t.Parallel()
+			things, app, first := setup(t)
+			if _, err := things.UpdateMany(t.Context(), some, mend); err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for range 2 {
+				queued, err := backfill.RetryFailed(t.Context(), app, first, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, queued.ID)
+			}
+			for _, id := range ids { // the second was asked for before the first had begun
+				if result, err := app.Continue(t.Context(), id, nil); err != nil {
+					t.Fatalf("%+v, %v", result, err)
+				}
+			}
+			counted(t, things, 20)
+		})
+		if kind.params != nil {
+			continue // there is nothing to undo it from
+		}
+		t.Run(name+"/Undone", func(t *testing.T) {
+			t.Parallel()
+			things, app, first := setup(t)
+			if _, err := things.UpdateMany(t.Context(), some, mend); err != nil {
+				t.Fatal(err)
+			}
+			second, err := retry(t, app, first)
+			if err != nil {
+				t.Fatalf("%+v, %v", second, err)
+			}
+			counted(t, things, 20)
+			undo, err := backfill.Undo(t.Context(), app, second.Run, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			counted(t, things, 15)
+			third, err := retry(t, app, first)
+			if err != nil || third.Value.(*backfill.Summary).Changed != 5 {
+				t.Fatalf("after the undo: %+v, %v", third, err)
+			}
+			counted(t, things, 20)
+			_ = undo
+			if again, err := retry(t, app, first); !errors.Is(err, rikki.ErrState) {
+				t.Errorf("once more: %+v, %v", again, err)
+			}
+		})
+	}
+}
+
+// The same with the rows of a source.
+func TestRowsThatFailedAreRetriedOnce(t *testing.T) {
+	t.Parallel()
+	db := rikkitest.DB(t)
+	app := rikkitest.App(t, db, backfill.New[bson.Raw](&rowsOnly{}))
+	first, err := app.Run(t.Context(), "rows-only", &rikki.RunOptions{Params: map[string]any{"broken": true}})
+	if !isPartial(err, 10) {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	for i := range 3 {
+		queued, err := backfill.RetryFailed(t.Context(), app, first.Run, &rikki.ControlOptions{Params: map[string]any{"broken": false}})
+		if i > 0 {
+			if !errors.Is(err, rikki.ErrState) {
+				t.Errorf("asked once more: %+v, %v", queued, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result, err := app.Continue(t.Context(), queued.ID, nil); err != nil || result.Value.(*backfill.Summary).Matched != 10 {
+			t.Errorf("%+v, %v", result, err)
+		}
+	}
+}

@@ -116,19 +116,21 @@ func (e *engine) pickFailed(ctx context.Context, r reader, id string) (reader, e
 			return nil, fmt.Errorf("--failed-of: %w", err)
 		}
 	}
-	w := &failedWalk{collectionReader: &collectionReader{e}, run: past.ID, history: history, windows: map[int][]bson.RawValue{}}
+	if e.undone, err = newUndone(ctx, history, past.ID, e.run.ID()); err != nil {
+		return nil, fmt.Errorf("--failed-of: %w", err)
+	}
+	if root := e.undone.root; root != past.ID && !e.run.DryRun() {
+		if err := history.Need(ctx, e.run.ID(), root); err != nil {
+			return nil, fmt.Errorf("--failed-of: %w", err)
+		}
+	}
+	w := &failedWalk{collectionReader: &collectionReader{e}, undoneOf: e.undone, windows: map[int][]bson.RawValue{}}
 	if e.opts.Source == nil {
 		e.retried = w
 		return w, nil
 	}
 	_, total, err := w.plan(ctx)
-	return &pickedRows{reader: r, total: total, pick: func(ctx context.Context, keys []bson.RawValue) ([]bson.RawValue, error) {
-		failed, err := history.FailedAmong(ctx, past.ID, keys)
-		for i := range failed {
-			keys[i] = failed[i].Key
-		}
-		return keys[:len(failed)], err
-	}}, err
+	return &pickedRows{reader: r, total: total, pick: e.undone.among}, err
 }
 
 // history is Rikki's own database on the run's connection.
@@ -143,8 +145,7 @@ func (e *engine) history() *store.Store {
 // failures. It is no range of the walk, whose order a collation can make another one.
 type failedWalk struct {
 	*collectionReader
-	run     string
-	history *store.Store
+	*undoneOf
 
 	mu      sync.Mutex
 	windows map[int][]bson.RawValue // of the partitions that somebody works on
@@ -159,41 +160,48 @@ const (
 func (w *failedWalk) plan(ctx context.Context) ([]store.Partition, int64, error) {
 	var parts []store.Partition
 	var total int64
-	var lower, last bson.RawValue
-	in, bytes := 0, 0
-	add := func() {
-		parts = append(parts, store.Partition{N: len(parts), Lower: lower, Upper: last})
-		lower, in, bytes = last, 0, 0
+	var lower bson.RawValue
+	var window []bson.RawValue
+	bytes := 0
+	add := func() error {
+		last := window[len(window)-1]
+		left, err := w.left(ctx, window)
+		if len(left) > 0 {
+			parts = append(parts, store.Partition{N: len(parts), Lower: lower, Upper: last})
+			total += int64(len(left))
+		}
+		lower, window, bytes = last, nil, 0
+		return err
 	}
 	for f, err := range w.history.Failures(ctx, w.run) {
 		if err != nil {
 			return nil, 0, err
 		}
-		total++
-		last = f.Key
+		window = append(window, f.Key)
 		bytes += len(f.Key.Value)
-		if in++; in == perWindow || bytes >= windowBytes {
-			add()
+		if len(window) == perWindow || bytes >= windowBytes {
+			if err := add(); err != nil {
+				return nil, 0, err
+			}
 		}
 	}
-	if in > 0 {
-		add()
+	if len(window) > 0 {
+		if err := add(); err != nil {
+			return nil, 0, err
+		}
 	}
 	return parts, total, nil
 }
 
-// open reads the keys of a partition before it is worked on.
+// open reads the keys of a partition before a chunk of it is done, in the transaction of that: another retry may be under way.
 func (w *failedWalk) open(ctx context.Context, p store.Partition) error {
 	if w == nil {
 		return nil
 	}
-	w.mu.Lock()
-	_, known := w.windows[p.N]
-	w.mu.Unlock()
-	if known {
-		return nil
-	}
 	keys, err := w.history.FailedKeys(ctx, w.run, p.Lower, p.Upper)
+	if err == nil {
+		keys, err = w.left(ctx, keys)
+	}
 	if err != nil {
 		return err
 	}

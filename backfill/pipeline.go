@@ -118,9 +118,9 @@ func (w *pipelineWork) chunk(ctx context.Context, c *chunk) error {
 	switch {
 	case c.singly:
 		return w.singly(ctx, c)
-	case !w.looks:
+	case !w.looks && c.e.retried == nil:
 		return w.blind(ctx, c)
-	case w.images == imagesOfNothing, c.apart:
+	case !w.looks, w.images == imagesOfNothing, c.apart: // a retry notes which documents it has done
 		return w.compared(ctx, c)
 	default:
 		return w.computed(ctx, c)

@@ -339,6 +339,11 @@ func (c *chunk) record(ctx context.Context) error {
 	if err := c.writeJournal(ctx); err != nil {
 		return err
 	}
+	if !c.dry {
+		if err := c.e.undone.done(ctx, c); err != nil {
+			return err
+		}
+	}
 	if err := c.e.store.AddFailures(ctx, c.e.run.ID(), c.failures); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"iter"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -18,6 +19,10 @@ type DocFailure struct {
 	Stack    string        `bson:"stack,omitempty"` // of a panic
 	Attempts int           `bson:"attempts"`
 	At       time.Time     `bson:"at"`
+	// Root is the run in which the document failed first, if this one is a retry of what failed. By, there, is the retry that has
+	// done the document since.
+	Root string `bson:"root,omitempty"`
+	By   string `bson:"by,omitempty"`
 }
 
 // MessageLimit is how many bytes of a failure's message are kept.
@@ -63,6 +68,9 @@ func (s *Store) AddFailures(ctx context.Context, run string, failures []DocFailu
 			{Key: "attempts", Value: f.Attempts},
 			{Key: "at", Value: f.At},
 		}
+		if f.Root != "" {
+			doc = append(doc, bson.E{Key: "root", Value: f.Root})
+		}
 		if f.Stack != "" {
 			doc = append(doc, bson.E{Key: "stack", Value: ClipMessage(f.Stack, MessageLimit)})
 		}
@@ -103,11 +111,7 @@ func (s *Store) Failures(ctx context.Context, run string) iter.Seq2[DocFailure, 
 
 // FailedAmong returns the failures of a run that are about these keys.
 func (s *Store) FailedAmong(ctx context.Context, run string, keys []bson.RawValue) ([]DocFailure, error) {
-	ids := make(bson.A, len(keys))
-	for i, key := range keys {
-		ids[i] = failureKey(run, key)
-	}
-	cur, err := s.failures.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}, options.Find().SetComment(run))
+	cur, err := s.failures.Find(ctx, failuresIn(run, keys), options.Find().SetComment(run))
 	if err != nil {
 		return nil, wrap("read failures of run "+run, err)
 	}
@@ -138,4 +142,42 @@ func (s *Store) FailedKeys(ctx context.Context, run string, lower, upper bson.Ra
 		keys[i] = f.Key
 	}
 	return keys, nil
+}
+
+// MarkDone notes in the failures of a run which of them a retry has done. In the transaction that does them, it keeps any other retry
+// from doing them again: of two at the same time, one conflicts.
+func (s *Store) MarkDone(ctx context.Context, root string, keys []bson.RawValue, by string) error {
+	for part := range slices.Chunk(keys, pageSize) {
+		mark := bson.D{{Key: "$set", Value: bson.D{{Key: "by", Value: by}}}}
+		if _, err := s.failures.UpdateMany(ctx, failuresIn(root, part), mark, options.UpdateMany().SetComment(by)); err != nil {
+			return own(s.failures, "note what run "+by+" has done", err)
+		}
+	}
+	return nil
+}
+
+// DoneSince returns, by their keys, which retry has done what failed in a run.
+func (s *Store) DoneSince(ctx context.Context, root string, keys []bson.RawValue) ([]DocFailure, error) {
+	var all []DocFailure
+	for part := range slices.Chunk(keys, pageSize) {
+		filter := append(failuresIn(root, part), bson.E{Key: "by", Value: bson.D{{Key: "$exists", Value: true}}})
+		cur, err := s.failures.Find(ctx, filter, options.Find().SetProjection(bson.D{{Key: "key", Value: 1}, {Key: "by", Value: 1}}).SetComment(root))
+		if err != nil {
+			return nil, wrap("read failures of run "+root, err)
+		}
+		var found []DocFailure
+		if err := cur.All(ctx, &found); err != nil {
+			return nil, wrap("read failures of run "+root, err)
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+func failuresIn(run string, keys []bson.RawValue) bson.D {
+	ids := make(bson.A, len(keys))
+	for i, key := range keys {
+		ids[i] = failureKey(run, key)
+	}
+	return bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}
 }
