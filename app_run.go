@@ -243,7 +243,7 @@ func (x *execution) open(ctx context.Context) error {
 			x.abandon(ctx, err)
 			return err
 		}
-		x.run.preview = x.dry.session
+		x.run.preview, x.run.dry = x.dry.session, x.dry
 	}
 	if h := x.ro.hold; h != nil && h.run.Unbegun {
 		if err := x.recorder.beginScript(ctx); err != nil {

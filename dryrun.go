@@ -48,16 +48,37 @@ func (d *dryRun) begin(ctx context.Context, ref *conn.Ref, own bool) error {
 	if err != nil {
 		return fmt.Errorf("starting the dry run's transaction: %w", err)
 	}
-	if err := session.StartTransaction(options.Transaction().
-		SetReadConcern(readconcern.Snapshot()).
-		SetReadPreference(readpref.Primary()).
-		SetWriteConcern(writeconcern.Majority())); err != nil {
+	if err := startPreview(session); err != nil {
 		session.EndSession(ctx)
-		return fmt.Errorf("starting the dry run's transaction: %w", err)
+		return err
 	}
 	d.session = session
 	d.fence.allowed = sessionID(session)
 	return nil
+}
+
+func startPreview(session *mongo.Session) error {
+	err := session.StartTransaction(options.Transaction().
+		SetReadConcern(readconcern.Snapshot()).
+		SetReadPreference(readpref.Primary()).
+		SetWriteConcern(writeconcern.Majority()))
+	if err != nil {
+		return fmt.Errorf("starting the dry run's transaction: %w", err)
+	}
+	return nil
+}
+
+// restart begins the transaction anew.
+func (d *dryRun) restart(ctx context.Context) error {
+	if d.fence.before() {
+		return errors.New("the dry run can't go on without that document, since Setup has written in the same transaction, which is over")
+	}
+	_ = d.session.AbortTransaction(ctx) // the server has ended it
+	if err := d.fence.failure(); err != nil {
+		return err
+	}
+	d.fence.forget()
+	return startPreview(d.session)
 }
 
 // bind puts the transaction into the script's context.

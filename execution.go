@@ -183,6 +183,9 @@ func (x *execution) try(ctx context.Context) (any, error) {
 			return nil, fmt.Errorf("setup: %w", err)
 		}
 	}
+	if x.dry != nil {
+		x.dry.fence.begin()
+	}
 	return x.script.Execute(ctx, x.run)
 }
 

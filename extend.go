@@ -2,6 +2,7 @@ package rikki
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/rikki-go/rikki/conn"
@@ -44,6 +45,16 @@ func (r *Run) Open(ctx context.Context, connections int) (*conn.Ref, error) {
 		return nil, fmt.Errorf("opening %d connections for run %s: %w", connections, r.id, err)
 	}
 	return ref, nil
+}
+
+// Restart begins the transaction of a dry run anew, without what was written in it:
+// the server has ended it with the first operation that failed. It is refused when
+// Setup has written something there, since that would be missing from then on.
+func (r *Run) Restart(ctx context.Context) error {
+	if r.preview == nil {
+		return errors.New("there is no dry run whose transaction could begin anew")
+	}
+	return r.dry.restart(ctx)
 }
 
 // Sent is how many commands that read or write documents this run has sent, and

@@ -35,6 +35,7 @@ type fence struct {
 	pending map[int64]sentWrite
 	writes  []sentWrite
 	counts  map[string]*preview.Collection
+	setup   bool // something was written before the script itself began
 }
 
 // sentWrite is a write of the transaction.
@@ -201,6 +202,27 @@ func (f *fence) stopWith(stop context.CancelCauseFunc) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stop = stop
+}
+
+// begin notes that the script itself begins.
+func (f *fence) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.setup = len(f.counts)+len(f.pending) > 0
+}
+
+// before tells whether something was written before that.
+func (f *fence) before() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.setup
+}
+
+// forget forgets the writes of a transaction that is over.
+func (f *fence) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.writes, f.counts, f.pending = nil, make(map[string]*preview.Collection), make(map[int64]sentWrite)
 }
 
 func (f *fence) failure() error {

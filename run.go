@@ -34,6 +34,7 @@ type Run struct {
 	place    *place
 	monitor  *monitor
 	preview  *mongo.Session // the transaction of a dry run, or nil
+	dry      *dryRun        // the same
 	placed   atomic.Bool    // see HasPlace
 
 	mu       sync.Mutex

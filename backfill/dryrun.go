@@ -10,8 +10,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/internal/journal"
-	"github.com/rikki-go/rikki/internal/store"
 )
 
 // Forecast is the result of a dry run: what the run would do, from what it did to a sample in a transaction that is aborted. The
@@ -80,17 +80,9 @@ func (e *engine) dryRun(ctx context.Context) (any, error) {
 		e.total, size = min(total, limit), min(size, limit)
 	}
 	e.run.Progress().SetTotal(min(max(total, 0), size))
-	w := journal.NewWriter(e.opts.Journal)
-	f.Complete = true
-	for _, p := range parts {
-		for !p.Done && f.Sampled < size {
-			next, err := e.trial(ctx, f, w, p, int(size-f.Sampled))
-			if err != nil {
-				return nil, err
-			}
-			p = next
-		}
-		f.Complete = f.Complete && p.Done
+	r := &rehearsal{e: e, parts: parts, size: size, forecast: *f, trouble: newTrouble()}
+	if f, err = r.perform(ctx); err != nil {
+		return nil, err
 	}
 	if f.Complete {
 		f.Matched, e.total = f.Sampled, f.Sampled
@@ -100,37 +92,15 @@ func (e *engine) dryRun(ctx context.Context) (any, error) {
 		e.run.Progress().SetTotal(f.Sampled)
 	}
 	f.MaxMatched = f.Matched + f.Matched/10 //nolint:mnd // the tenth
-	e.estimate(f, w)
-	return f, e.announced(outside, f.Matched) // as the run itself would
-}
-
-// trial does a part of the sample.
-func (e *engine) trial(ctx context.Context, f *Forecast, w *journal.Writer, p store.Partition, size int) (store.Partition, error) {
-	began := time.Now()
-	c := &chunk{
-		e: e, part: p, size: size, bytes: chunkBytes, journal: w, memory: newMemory(e), trouble: newTrouble(), dry: true,
+	e.estimate(f, r.journal)
+	e.count2run(r.counts)
+	if err := e.announced(outside, f.Matched); err != nil { // as the run itself would
+		return f, err
 	}
-	if err := e.retried.open(ctx, p); err != nil {
-		return p, err
+	if n := len(f.Failed); n > 0 {
+		return f, &rikki.PartialError{Failed: int64(n), What: "documents of the sample"}
 	}
-	if err := e.work.chunk(ctx, c); err != nil {
-		return p, err
-	}
-	if err := c.guard(); err != nil {
-		return p, err
-	}
-	f.Duration += time.Since(began)
-	f.Sampled += c.counts.Matched
-	f.Changed += c.counts.Changed
-	f.Deleted += c.counts.Deleted
-	f.Unchanged += c.counts.Unchanged
-	f.Written += c.counts.Written
-	for _, failure := range c.failures {
-		f.Failed = append(f.Failed, store.ClipMessage(relaxed(failure.Key), shownText)+": "+store.ClipMessage(failure.Message, shownText))
-	}
-	e.run.Progress().Set(f.Sampled)
-	e.count2run(c.counts)
-	return c.after(), nil
+	return f, nil
 }
 
 // estimate scales the sample up. An oplog entry has, beside the new values, some 150 bytes for each document.

@@ -170,6 +170,9 @@ func (w *functionWork) prepare(_ context.Context, e *engine) error {
 }
 
 func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
+	if passed, err := c.passOne(ctx); passed || err != nil { // it may be one that Options.Stages fail for
+		return err
+	}
 	b, err := c.e.source.read(ctx, c.part, c.size, c.bytes)
 	if err != nil {
 		return err

@@ -43,7 +43,7 @@ func (c *chunk) blame(index int, class string, err error, tries int) bool {
 
 // passOne passes a document by that is alone in its chunk, before anything is computed with it.
 func (c *chunk) passOne(ctx context.Context) (bool, error) {
-	if c.size != 1 || len(c.poison) == 0 {
+	if c.size != 1 || len(c.poison) == 0 || c.e.opts.Source != nil {
 		return false, nil
 	}
 	key, end, err := c.e.boundary(ctx, c.part, 1)
