@@ -11,6 +11,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/rikki-go/rikki/internal/journal"
 	"github.com/rikki-go/rikki/internal/rawbson"
 )
 
@@ -175,11 +176,11 @@ func appendSimple(dst []byte, name string, value any) (_ []byte, simple bool) {
 }
 
 // guard refuses a chunk that changes fields which the script didn't declare.
-func (c *chunk) guard() error {
+func (c *chunk) guard(w *journal.Writer) error {
 	if len(c.e.opts.Fields) == 0 {
 		return nil
 	}
-	for path := range c.journal.Touched() {
+	for path := range w.Touched() {
 		if len(path) > 0 && !slices.Contains(c.e.opts.Fields, path[0]) {
 			return fmt.Errorf("%w: a chunk would change %s, and only %s may change (Options.Fields, --fields)", ErrGuard, path, strings.Join(c.e.opts.Fields, ", "))
 		}

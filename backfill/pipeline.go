@@ -141,6 +141,9 @@ func (w *pipelineWork) blind(ctx context.Context, c *chunk) error {
 
 // apply changes all documents up to a key.
 func (w *pipelineWork) apply(ctx context.Context, c *chunk, last bson.RawValue) error {
+	if err := c.announce(ctx); err != nil {
+		return err
+	}
 	res, err := c.e.coll.UpdateMany(ctx, c.e.upTo(c.part, last), w.change(), options.UpdateMany().SetHint(c.e.hint()).SetComment(c.e.run.ID()))
 	if err != nil {
 		return fmt.Errorf("changing %s: %w", c.e.ns(), err)
@@ -275,6 +278,9 @@ func (w *pipelineWork) compared(ctx context.Context, c *chunk) error {
 	}
 	c.read(b.keys)
 	if err := c.advance(ctx, b.last, b.end); err != nil || len(b.items) == 0 {
+		return err
+	}
+	if err := c.expect(b.items); err != nil {
 		return err
 	}
 	if err := w.apply(ctx, c, b.last); err != nil {

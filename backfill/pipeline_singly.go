@@ -30,6 +30,15 @@ func (w *pipelineWork) singly(ctx context.Context, c *chunk) error {
 			healthy = append(healthy, item)
 		}
 	}
+	if w.looks {
+		err = c.expect(healthy)
+	}
+	if err == nil {
+		err = c.announce(ctx)
+	}
+	if err != nil {
+		return err
+	}
 	did, err := statements.send(ctx)
 	if err != nil {
 		return err
@@ -52,7 +61,7 @@ func (w *pipelineWork) keep(ctx context.Context, c *chunk, before []bson.Raw) er
 		if err := c.e.keptKey(doc, after[idKey(doc)]); err != nil {
 			return err
 		}
-		if _, err := c.journal.Add("", doc, after[idKey(doc)]); err != nil {
+		if err := c.turnedOut("", doc, after[idKey(doc)]); err != nil {
 			return err
 		}
 	}

@@ -84,7 +84,7 @@ func (r *rehearsal) do(ctx context.Context, c *chunk) error {
 	if err := r.e.work.chunk(ctx, c); err != nil {
 		return err
 	}
-	return c.guard()
+	return c.guard(c.journal)
 }
 
 // settle finds out which document is to blame for a failed attempt, or gets nearer to that. It is false if there is none.

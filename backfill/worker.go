@@ -28,6 +28,7 @@ type chunk struct {
 	thought time.Duration // how long the author's function took
 	*trouble
 	journal  *journal.Writer
+	ahead    *ahead // nil in a transaction
 	memory   *memory
 	counts   store.Counts    // what this chunk does
 	known    store.Counts    // what of it the partition has been told
@@ -288,6 +289,9 @@ func (w *worker) backoff(tries int) error {
 // attempt does a chunk once.
 func (w *worker) attempt(ctx context.Context, c *chunk) error {
 	c.journal.Reset()
+	if w.alone {
+		c.ahead = newAhead(w.opts.Journal)
+	}
 	chunk := func(ctx context.Context) error {
 		if err := w.retried.open(ctx, c.part); err != nil {
 			return err
@@ -333,10 +337,7 @@ func (c *chunk) advance(ctx context.Context, last bson.RawValue, end bool) error
 // record writes the journal, the failures and the counters.
 func (c *chunk) record(ctx context.Context) error {
 	point.Reached("chunk.changed")
-	if err := c.guard(); err != nil {
-		return err
-	}
-	if err := c.writeJournal(ctx); err != nil {
+	if err := c.keep(ctx); err != nil {
 		return err
 	}
 	if !c.dry {
@@ -355,9 +356,25 @@ func (c *chunk) record(ctx context.Context) error {
 	return c.e.walk.Count(ctx, c.part.N, minus(c.counts, c.known))
 }
 
-func (c *chunk) writeJournal(ctx context.Context) error {
-	seq := c.e.seq.Add(1)
-	docs, err := c.journal.Documents(func(part int) bson.D {
+// keep writes the journal, as far as it isn't written.
+func (c *chunk) keep(ctx context.Context) error {
+	if c.ahead == nil {
+		if err := c.guard(c.journal); err != nil {
+			return err
+		}
+		_, err := c.writeJournal(ctx, c.journal)
+		return err
+	}
+	if err := c.announce(ctx); err != nil {
+		return err
+	}
+	return c.settle(ctx)
+}
+
+// writeJournal writes the entries of one writer, as a sequence of their own.
+func (c *chunk) writeJournal(ctx context.Context, w *journal.Writer) (seq int64, err error) {
+	seq = c.e.seq.Add(1)
+	docs, err := w.Documents(func(part int) bson.D {
 		return bson.D{
 			{Key: "_id", Value: store.JournalID{Run: c.e.run.ID(), Seq: seq, Part: part}},
 			{Key: "n", Value: c.part.N},
@@ -366,12 +383,12 @@ func (c *chunk) writeJournal(ctx context.Context) error {
 		}
 	})
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, doc := range docs {
 		c.counts.Journal += int64(len(doc))
 	}
-	return c.e.store.AppendJournal(ctx, c.e.run.ID(), docs)
+	return seq, c.e.store.AppendJournal(ctx, c.e.run.ID(), docs)
 }
 
 // after is the partition once the chunk is committed.

@@ -48,6 +48,7 @@ type images struct {
 	id            bson.RawValue
 	before, after bson.Raw
 	known, sure   bool // before and after need not be read
+	creates       bool // where there is no document, there will be one
 	part          bool // they are parts, with all that changes
 }
 
@@ -169,7 +170,8 @@ func (w *writes) addReplacement(index int, im images, r *request) error {
 		return nil
 	}
 	// Without the document before it isn't known whether there is one.
-	im.after, im.sure = doc, !r.stamped && (im.known || r.kind == changeUpsert)
+	im.creates = r.kind == changeUpsert
+	im.after, im.sure = doc, !r.stamped && (im.known || im.creates)
 	if err := w.note(w.own, im); err != nil {
 		return err
 	}
@@ -181,7 +183,7 @@ func (w *writes) addOther(index int, o *otherWrite) error {
 	t := w.target(o.ns)
 	im := images{id: o.id}
 	if o.kind == changeUpsert {
-		im.after = o.under(nil, o.id)
+		im.after, im.creates = o.under(nil, o.id), true
 	}
 	im.sure = o.kind == changeDelete || o.kind == changeUpsert && !o.stamped
 	if err := w.note(t, im); err != nil {
@@ -254,7 +256,7 @@ func (w *writes) note(t *target, im images) error {
 	}
 	key := valueKey(im.id)
 	if earlier, twice := t.images[key]; twice {
-		earlier.after, earlier.sure = nil, false
+		earlier.after, earlier.sure, earlier.creates = nil, false, earlier.creates || im.creates
 		return nil
 	}
 	im.after = bytes.Clone(im.after)
@@ -304,6 +306,9 @@ func (w *writes) journal(t *target, im *images) error {
 	if im.part {
 		return w.c.journal.AddPart(im.before, im.after)
 	}
+	if !im.sure {
+		return w.c.turnedOut(t.ns, im.before, im.after)
+	}
 	_, err := w.c.journal.Add(t.ns, im.before, im.after)
 	return err
 }
@@ -314,18 +319,62 @@ func (w *writes) run(ctx context.Context) error {
 	for _, ns := range slices.Sorted(maps.Keys(w.other)) {
 		targets = append(targets, w.other[ns])
 	}
+	if w.c.ahead != nil {
+		return w.runAhead(ctx, targets)
+	}
 	for _, t := range targets {
-		if err := w.do(ctx, t); err != nil {
+		if err := t.readBefore(ctx); err != nil {
+			return err
+		}
+		if err := w.send(ctx, t); err != nil {
+			return err
+		}
+		if err := w.turnedOut(ctx, t, w.c.e.opts.Journal == JournalFull); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *writes) do(ctx context.Context, t *target) error {
-	if err := t.readBefore(ctx); err != nil {
+// runAhead does the same where there is no transaction: what is known of all changes is kept before the first of them.
+func (w *writes) runAhead(ctx context.Context, targets []*target) error {
+	for _, t := range targets {
+		if err := t.readBefore(ctx); err != nil {
+			return err
+		}
+		rest := t.order[:0]
+		for _, key := range t.order {
+			im := t.images[key]
+			var err error
+			switch {
+			case im.sure:
+				err = w.journal(t, im)
+			case im.before != nil || im.creates:
+				err = w.c.ahead.pending.AddPending(t.ns, im.id, im.before)
+				rest = append(rest, key)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		t.order = rest
+	}
+	if err := w.c.announce(ctx); err != nil {
 		return err
 	}
+	for _, t := range targets {
+		if err := w.send(ctx, t); err != nil {
+			return err
+		}
+		if err := w.turnedOut(ctx, t, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send does the writes to a collection, and counts them.
+func (w *writes) send(ctx context.Context, t *target) error {
 	did, err := t.statements.send(ctx)
 	if err != nil {
 		return w.inOrder(t, err)
@@ -337,7 +386,12 @@ func (w *writes) do(ctx context.Context, t *target) error {
 	} else {
 		w.c.counts.Written += did.changed + did.deleted
 	}
-	if err := t.readAfter(ctx, w.c.e.opts.Journal == JournalFull); err != nil {
+	return nil
+}
+
+// turnedOut puts what has become of the documents of a collection into the journal.
+func (w *writes) turnedOut(ctx context.Context, t *target, exact bool) error {
+	if err := t.readAfter(ctx, exact); err != nil {
 		return err
 	}
 	if t.aliases {

@@ -47,6 +47,7 @@
 //	update      count of changes, changes
 //	replace     document before, SHA-256 of the document after
 //	insert      SHA-256 of the document after
+//	            (in both: 32 zero bytes where the document after isn't known)
 //	delete      document before
 //
 // With 0x10 an update or a replacement holds the documents before and after, an insert the document after. With 0x20

@@ -72,8 +72,14 @@ type Entry struct {
 	Before bson.Raw
 	// After is the document afterwards, in mode full.
 	After bson.Raw
-	// AfterSum is the SHA-256 of the document that was inserted, or that replaced another.
+	// AfterSum is the SHA-256 of the document that was inserted, or that replaced another; zeros if that isn't known.
 	AfterSum []byte
+}
+
+// AfterUnknown says that the document was about to be changed when the entry was written, and that nobody has noted what became of
+// it. Undoing restores what was there, whatever is there now: it can't tell the run's change from those of others.
+func (e *Entry) AfterUnknown() bool {
+	return len(e.AfterSum) == sha256.Size && string(e.AfterSum) == string(make([]byte, sha256.Size))
 }
 
 // ErrNotUndoable says that the journal holds too little to undo a change.
@@ -81,6 +87,9 @@ var ErrNotUndoable = errors.New("the journal holds only the ids of what changed:
 
 // left says whether the run left this document behind.
 func (e *Entry) left(doc bson.Raw) bool {
+	if e.AfterUnknown() {
+		return true
+	}
 	if e.AfterSum != nil {
 		sum := sha256.Sum256(doc)
 		return string(sum[:]) == string(e.AfterSum)

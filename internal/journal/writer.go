@@ -73,6 +73,29 @@ func (w *Writer) AddPart(before, after bson.Raw) error {
 	return err
 }
 
+// AddPending notes a document that is about to be changed, in a way that isn't known before: an [Entry] of it has
+// [Entry.AfterUnknown]. before is nil for one that may be inserted.
+func (w *Writer) AddPending(namespace string, id bson.RawValue, before bson.Raw) error {
+	if w.mode == Off {
+		return nil
+	}
+	op := Replace
+	if before == nil {
+		op = Insert
+	}
+	w.entries++
+	mode := w.mode
+	if w.mode == Full { // there is no image after
+		w.mode = Changed
+	}
+	w.tag(op, namespace, rawbson.Element{Kind: id.Type, Value: id.Value})
+	w.mode = mode
+	if w.mode != IDs {
+		w.buf = append(append(w.buf, before...), make([]byte, sha256.Size)...)
+	}
+	return nil
+}
+
 func (w *Writer) add(namespace string, before, after bson.Raw, part bool) (bool, error) {
 	op, doc := Update, after
 	switch {

@@ -68,3 +68,11 @@ func (s *Store) JournalSize(ctx context.Context, run string) (docs, bytes int64,
 	}
 	return sums[0].Docs, sums[0].Bytes, nil
 }
+
+// DropJournal deletes the journal documents of one sequence: what others say in its place is written.
+func (s *Store) DropJournal(ctx context.Context, id JournalID) error {
+	from, to := bson.D{{Key: "r", Value: id.Run}, {Key: "s", Value: id.Seq}}, bson.D{{Key: "r", Value: id.Run}, {Key: "s", Value: id.Seq + 1}}
+	_, err := s.journal.DeleteMany(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$gte", Value: from}, {Key: "$lt", Value: to}}}},
+		options.DeleteMany().SetComment(id.Run))
+	return own(s.journal, "write the journal of run "+id.Run, err)
+}
