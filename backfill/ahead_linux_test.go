@@ -78,8 +78,8 @@ func undoneAfter(t *testing.T, client *mongo.Client, uri string, script rikki.Sc
 			t.Fatal(err)
 		}
 	}
-	numbered(t, things, 300)
-	numbered(t, others, 100)
+	numbered(t, things, 120)
+	numbered(t, others, 40)
 	insert(t, counts, bson.D{{Key: "_id", Value: 1}})
 	state := func() string { return show(all(t, things)) + show(all(t, others)) + show(all(t, counts)) }
 	before := state()

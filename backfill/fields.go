@@ -180,9 +180,13 @@ func (c *chunk) guard(w *journal.Writer) error {
 	if len(c.e.opts.Fields) == 0 {
 		return nil
 	}
+	only := strings.Join(c.e.opts.Fields, ", ")
+	if w.Deleted() > 0 {
+		return fmt.Errorf("%w: a chunk would delete a document, and only %s may change (Options.Fields, --fields); leave the fields out for a script that deletes", ErrGuard, only)
+	}
 	for path := range w.Touched() {
 		if len(path) > 0 && !slices.Contains(c.e.opts.Fields, path[0]) {
-			return fmt.Errorf("%w: a chunk would change %s, and only %s may change (Options.Fields, --fields)", ErrGuard, path, strings.Join(c.e.opts.Fields, ", "))
+			return fmt.Errorf("%w: a chunk would change %s, and only %s may change (Options.Fields, --fields)", ErrGuard, path, only)
 		}
 	}
 	return nil

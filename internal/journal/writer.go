@@ -50,7 +50,8 @@ type Writer struct {
 	buf     []byte // the entries
 	packed  []byte
 	entries int
-	touched map[string]*int // how often each path changed, by its encoded form
+	touched map[string]*int // how often each path of the run's own collection changed, by its encoded form
+	deleted int             // documents of it
 	whole   *names          // of documents that paths can't express
 }
 
@@ -117,12 +118,8 @@ func (w *Writer) add(namespace string, before, after bson.Raw, part bool) (bool,
 	if !ok {
 		return false, fmt.Errorf("journal a document of %d bytes: %w", len(doc), ErrNoID)
 	}
-	switch op {
-	case Update:
-		w.touchChanges()
-	case Replace:
-		w.touchWhole(before, after)
-	case Insert, Delete:
+	if namespace == "" {
+		w.touchAll(op, before, after)
 	}
 	if w.mode == Off {
 		return true, nil
@@ -179,6 +176,7 @@ func (w *Writer) Reset() {
 	w.buf, w.packed, w.entries = keep(w.buf), keep(w.packed), 0
 	w.differ.out = keep(w.differ.out)
 	clear(w.touched)
+	w.deleted = 0
 }
 
 func keep(buf []byte) []byte {
@@ -253,8 +251,12 @@ func appendInt32(dst []byte, name string, n int) []byte {
 	return binary.LittleEndian.AppendUint32(append(dst, 0), uint32(n)) //nolint:gosec // small counts
 }
 
-// Touched lists the paths that were changed since the last reset, and in how many documents, in order. Of a document
-// that paths can't express it lists the fields that differ, or the empty path if only their order does.
+// Deleted is how many documents of the run's own collection were deleted since the last reset.
+func (w *Writer) Deleted() int { return w.deleted }
+
+// Touched lists the paths that were changed in the run's own collection since the last reset, and in how many documents, in order. Of
+// a document that paths can't express it lists the fields that differ, or the empty path if only their order does; of one that was
+// inserted its fields but the _id.
 func (w *Writer) Touched() iter.Seq2[Path, int] {
 	type count struct {
 		path Path
@@ -272,6 +274,25 @@ func (w *Writer) Touched() iter.Seq2[Path, int] {
 				return
 			}
 		}
+	}
+}
+
+func (w *Writer) touchAll(op Op, before, after bson.Raw) {
+	switch op {
+	case Update:
+		w.touchChanges()
+	case Replace:
+		w.touchWhole(before, after)
+	case Insert:
+		rest, ok := rawbson.Fields(after)
+		for ok && len(rest) > 0 {
+			var e rawbson.Element
+			if e, rest, ok = rawbson.Next(rest); ok && string(e.Name) != "_id" {
+				w.touch(appendBytes(binary.AppendUvarint(w.differ.out[:0], 1), e.Name))
+			}
+		}
+	case Delete:
+		w.deleted++
 	}
 }
 
