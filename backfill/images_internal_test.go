@@ -230,7 +230,7 @@ func oddCases(t *testing.T, coll *mongo.Collection, o odd, first int) []imageCas
 		t.Fatal(err)
 	}
 	const n = 400
-	put := &statements{coll: coll}
+	put := &statements{coll: coll, engine: &engine{}}
 	for i := range n {
 		id := int64Value(int64(first + i))
 		doc := replacement{doc: o.document()}.under(nil, id)
@@ -273,7 +273,7 @@ func changeAll(t *testing.T, coll *mongo.Collection, cases []*imageCase) {
 	t.Helper()
 	var f fieldChange
 	for len(cases) > 0 {
-		s := &statements{coll: coll}
+		s := &statements{coll: coll, engine: &engine{}}
 		for i, k := range cases {
 			f.take(k.request.set, k.request.unset)
 			switch {

@@ -19,10 +19,10 @@ func (c *chunk) poisoned(ctx context.Context, err error, tries int) error {
 	if len(c.keys) != 1 {
 		return err
 	}
-	if _, known := c.poison[c.keys[0].String()]; known {
+	if _, known := c.poison[exactKey(c.keys[0])]; known {
 		return err // it was passed by, and that was no use
 	}
-	c.poison[c.keys[0].String()] = reasonOf(classOf(err), err, tries)
+	c.poison[exactKey(c.keys[0])] = reasonOf(classOf(err), err, tries)
 	c.vain = vain{}
 	return nil
 }
@@ -32,7 +32,7 @@ func (c *chunk) blame(index int, class string, err error, tries int) bool {
 	if index >= len(c.keys) {
 		return false
 	}
-	key := c.keys[index].String()
+	key := exactKey(c.keys[index])
 	if _, known := c.poison[key]; known {
 		return false
 	}
@@ -59,7 +59,7 @@ func (c *chunk) passBy(key bson.RawValue) bool {
 	if len(c.poison) == 0 {
 		return false
 	}
-	why, ok := c.poison[key.String()]
+	why, ok := c.poison[exactKey(key)]
 	if ok {
 		c.fail(key, why)
 	}

@@ -217,7 +217,7 @@ func (w *undoWork) restore(c *chunk, steps []undoStep, targets []*undoTarget) er
 	for _, s := range steps {
 		t := byName[s.ns]
 		d := t.docs[valueKey(s.entry.ID)]
-		if why, ok := c.poison[d.key.String()]; ok {
+		if why, ok := c.poison[exactKey(d.key)]; ok {
 			c.conflict(s, why)
 			continue
 		}

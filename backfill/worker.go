@@ -41,7 +41,7 @@ type chunk struct {
 
 // trouble is what earlier attempts at the same documents have met.
 type trouble struct {
-	poison  map[string]reason // documents that are passed by, by their key
+	poison  map[string]reason // documents that are passed by, by [exactKey] of their keys
 	slow    int               // attempts at one document that took too long
 	apart   bool              // a document is too large to be computed beside what it was
 	singly  bool              // the server has to be told of each document, so that it names the one that it refuses
