@@ -84,6 +84,10 @@ var passing = []int{ //nolint:gochecknoglobals // a constant
 	11601, // killOp
 }
 
+// lasting are the codes of what stays as it is until somebody has seen to it, in collections of Rikki's own: rights, the kind of the
+// collection, validators and indexes that others have made there.
+var lasting = []int{codeUnauthorized, codeTransactionsOff, codeNotInTransaction, codeView, codeValidation, 73, 11000, codeOutOfDiskSpace} //nolint:gochecknoglobals // a constant
+
 // commitError is an error of a commit that doesn't say that nothing happened.
 type commitError struct{ error }
 
@@ -129,8 +133,10 @@ func judge(err error) verdict {
 	case errors.Is(err, errWhole), errors.Is(err, errInOrder), rikki.IsTransient(err), errors.Is(err, context.DeadlineExceeded), mongo.IsTimeout(err), hasAnyCode(err, codeNoSuchTxn, codeWriteConflict),
 		hasAnyCode(err, passing...):
 		return again
-	case errors.As(err, &own):
+	case errors.As(err, &own) && hasAnyCode(err, lasting...):
 		return fatal
+	case errors.As(err, &own):
+		return again
 	case isServerError(err):
 		return document // what the server refuses here may be one document's fault
 	default:

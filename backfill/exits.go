@@ -33,7 +33,7 @@ func (e *stuckError) Error() string {
 func (e *stuckError) Unwrap() error { return e.cause }
 
 // vainTries is how often something is tried at least before it is given up, however long that takes.
-const vainTries = 5
+const vainTries = 3
 
 // vain counts attempts that have brought nothing, and is an error when it is enough of them.
 type vain struct {

@@ -93,7 +93,7 @@ func own(coll *mongo.Collection, op string, err error) error {
 	if !refused || server.HasErrorLabel("TransientTransactionError") {
 		return wrap(op, err)
 	}
-	name, need := coll.Database().Name()+"."+coll.Name(), "has to be a plain collection that the account may write"
+	name, need := coll.Database().Name()+"."+coll.Name(), "is Rikki's own, and no document is to blame"
 	switch {
 	case noAccess(err):
 		need = "has to be writable: grant the account what docs/features/permissions.md lists for it"
