@@ -76,6 +76,9 @@ func (w *pipelineWork) analyse(opts Options) error {
 	if err != nil {
 		return fmt.Errorf("the pipeline is not valid: %w", err)
 	}
+	if err := w.keepsKeys(opts.Key); err != nil {
+		return err
+	}
 	has := func(word string) bool { return strings.Contains(string(text), word) }
 	fields, removes, known := pipelineFields(w.pipeline)
 	if !known {
@@ -101,6 +104,16 @@ func (w *pipelineWork) analyse(opts Options) error {
 		w.images = imagesOfFields
 	}
 	return nil
+}
+
+// keepsKeys refuses a pipeline that is seen to write the key, or the _id.
+func (w *pipelineWork) keepsKeys(key string) error {
+	data, err := bson.Marshal(bson.D{{Key: "p", Value: w.pipeline}})
+	if err != nil {
+		return fmt.Errorf("the pipeline is not valid: %w", err)
+	}
+	stages, _ := bson.Raw(data).Lookup("p").ArrayOK()
+	return checkPipeline(stages, key)
 }
 
 // change is what the server is given.

@@ -270,13 +270,17 @@ func (r replacement) under(dst []byte, id bson.RawValue) bson.Raw {
 
 // holds tells whether a document is already as the request would make it. It is false when that isn't known.
 func (r *request) holds(doc bson.Raw) bool {
-	if r.kind != changeFields {
+	switch r.kind {
+	case changeFields:
+		var f fieldChange
+		f.take(r.set, r.unset)
+		after, ok := f.outcome(nil, doc)
+		return ok && string(doc) == string(after)
+	case changeReplace, changeUpsert:
+		return r.target.IsZero() && !r.stamped && string(doc) == string(r.under(nil, doc.Lookup("_id")))
+	default:
 		return false
 	}
-	var f fieldChange
-	f.take(r.set, r.unset)
-	after, ok := f.outcome(nil, doc)
-	return ok && string(doc) == string(after)
 }
 
 // knows tells whether all that a change is about is in the part.
