@@ -117,7 +117,7 @@ func judge(err error) verdict {
 		return fatal
 	case errors.As(err, &own) && hasAnyCode(err, codeMaxTime):
 		return again
-	case errors.Is(err, errUnseen):
+	case errors.Is(err, errUnseen), errors.Is(err, errSelection):
 		return again
 	case errors.As(err, &doc):
 		return document

@@ -57,7 +57,13 @@ func between(key string, lower, upper bson.RawValue) bson.D {
 }
 
 func compare(op, key string, v bson.RawValue) bson.D {
-	return bson.D{{Key: op, Value: bson.A{"$" + key, bson.D{{Key: "$literal", Value: v}}}}}
+	var field any = "$" + key
+	if v.Type == bson.TypeUndefined {
+		// A field that isn't there has null in the index, behind undefined. An expression takes it for the same as undefined.
+		missing := bson.D{{Key: "$eq", Value: bson.A{bson.D{{Key: "$type", Value: field}}, "missing"}}}
+		field = bson.D{{Key: "$cond", Value: bson.A{missing, nil, field}}}
+	}
+	return bson.D{{Key: op, Value: bson.A{field, bson.D{{Key: "$literal", Value: v}}}}}
 }
 
 // isNaN tells whether a plain comparison would match only NaN itself.

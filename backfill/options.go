@@ -56,8 +56,9 @@ type Options struct {
 	Projection any
 
 	// Stages are aggregation stages that make what a function gets, such as a
-	// $lookup. They are applied to each chunk of documents, must keep the _id, and
-	// give at most one item for each.
+	// $lookup. They look at each document by itself, must keep the _id, and give at
+	// most one item for each, in any order: those that choose among documents, such as
+	// $limit, or put several together, are refused.
 	Stages []bson.D
 
 	// Source gives other items than the documents of the collection: see [IDs],
@@ -183,12 +184,8 @@ func (o Options) validate() error {
 	if o.Source != nil && len(o.Stages) > 0 {
 		fail("Options.Stages and Options.Source contradict each other")
 	}
-	for _, stage := range o.Stages {
-		for _, e := range stage {
-			if e.Key == "$out" || e.Key == "$merge" {
-				fail("Options.Stages: %s writes by itself, with no journal and not exactly once: return a change instead, with Also for other collections", e.Key)
-			}
-		}
+	if err := checkStageKinds(o.Stages); err != nil {
+		fail("Options.Stages: %w", err)
 	}
 	if o.Chunk < 0 || o.Chunk > pace.MaxChunk {
 		fail("Options.Chunk: %d documents; say 1 to %d, or 0 for as many as fit into the time that a chunk shall take", o.Chunk, pace.MaxChunk)

@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,6 +24,10 @@ type pipelineWork struct {
 	fields []string // that it writes, if known
 	looks  bool     // it sees documents before it changes them, to keep or to check what changes
 	images imaging
+	again  bool // the update needs the filter itself, not only the documents that it matches
+	// before is the field that holds a document as it was while the server computes how it will be. Nobody can know its name, so no
+	// document has it.
+	before string
 }
 
 // imaging is how the server can tell beforehand what will become of documents.
@@ -34,9 +39,6 @@ const (
 	imagesOfAll                    // by whole documents, since fields may be removed, or the journal wants them
 )
 
-// beforeField holds the document as it was while the server computes how it will be.
-const beforeField = "__rikki_before"
-
 func (w *pipelineWork) prepare(ctx context.Context, e *engine) error {
 	if len(w.pipeline) == 0 && len(w.update) == 0 {
 		return errors.New("the pipeline is empty: it would change nothing")
@@ -44,7 +46,7 @@ func (w *pipelineWork) prepare(ctx context.Context, e *engine) error {
 	if e.opts.Source != nil || len(e.opts.Stages) > 0 || e.opts.Projection != nil {
 		return errors.New("a pipeline changes the documents of its collection: Source, Stages and Projection have no meaning for it")
 	}
-	w.looks = e.looks()
+	w.looks, w.before = e.looks(), "rikki_"+rand.Text()
 	if len(w.update) > 0 {
 		update, err := e.run.Encoding().Marshal(w.update)
 		if err != nil {
@@ -53,12 +55,17 @@ func (w *pipelineWork) prepare(ctx context.Context, e *engine) error {
 		if err := checkOperators(update, e.opts.Key); err != nil {
 			return err
 		}
+		if w.again = isPositional(update); w.again {
+			if name := operatorIn(e.opts.Filter, "$rand", "$sampleRate"); name != "" {
+				return fmt.Errorf("the update changes what the filter finds in an array, and with %s that is something else each time it is asked: use a pipeline with $map", name)
+			}
+		}
 	} else if err := w.analyse(e.opts); err != nil {
 		return err
 	}
 	// The server is the only one that knows all that a pipeline may hold.
 	explain := bson.D{{Key: "update", Value: e.coll.Name()}, {Key: "updates", Value: bson.A{bson.D{
-		{Key: "q", Value: and(bson.D{}, e.opts.Filter)}, {Key: "u", Value: w.change()}, {Key: "multi", Value: true},
+		{Key: "q", Value: and(bson.D{}, e.opts.Filter)}, {Key: "u", Value: w.change()}, {Key: "multi", Value: true}, {Key: "hint", Value: e.hint()},
 	}}}}
 	if err := e.coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: explain}, {Key: "verbosity", Value: "queryPlanner"}}).Err(); err != nil {
 		return fmt.Errorf("the server refuses the filter or the pipeline: %w", err)
@@ -140,24 +147,61 @@ func (w *pipelineWork) chunk(ctx context.Context, c *chunk) error {
 	}
 }
 
-// blind changes documents that it hasn't seen: nothing has to be kept of them.
+// blind changes documents of which nothing has to be kept: no more than their keys is read.
 func (w *pipelineWork) blind(ctx context.Context, c *chunk) error {
-	last, end, err := c.e.boundary(ctx, c.part, c.size)
+	if w.byRange(c.e) {
+		last, end, err := c.e.boundary(ctx, c.part, c.size)
+		if err != nil {
+			return err
+		}
+		if err := c.advance(ctx, last, end); err != nil || last.IsZero() {
+			return err
+		}
+		return w.apply(ctx, c, c.e.upTo(c.part, last))
+	}
+	found, err := c.e.selected(ctx, c.part, c.size, c.bytes)
 	if err != nil {
 		return err
 	}
-	if err := c.advance(ctx, last, end); err != nil || last.IsZero() {
+	c.read(found.keys)
+	if err := c.advance(ctx, found.last, found.end); err != nil || len(found.keys) == 0 {
 		return err
 	}
-	return w.apply(ctx, c, last)
+	return w.applyTo(ctx, c, found.ids, found.last)
 }
 
-// apply changes all documents up to a key.
-func (w *pipelineWork) apply(ctx context.Context, c *chunk, last bson.RawValue) error {
+// byRange tells whether a chunk's documents can be told by their range and the filter as well, which is faster than to name each of
+// them: in one snapshot a filter that depends on nothing but the document selects the same ones of a range of _ids however often it is
+// asked. All others are asked once for each chunk.
+func (w *pipelineWork) byRange(e *engine) bool {
+	return e.opts.Key == "_id" && !e.alone && e.retried == nil && isPlain(e.opts.Filter)
+}
+
+// applyTo changes the documents that were read, these and no others.
+func (w *pipelineWork) applyTo(ctx context.Context, c *chunk, ids []bson.RawValue, last bson.RawValue) error {
+	filter := bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}
+	switch {
+	case w.byRange(c.e):
+		filter = c.e.upTo(c.part, last)
+	case w.again:
+		filter = and(filter, c.e.opts.Filter)
+	}
+	if err := w.apply(ctx, c, filter); err != nil {
+		return err
+	}
+	if c.counts.Matched != int64(len(ids)) && !c.e.alone {
+		return fmt.Errorf("%w: %d documents were read, and the change found %d of them", errSelection, len(ids), c.counts.Matched)
+	}
+	return nil
+}
+
+// apply changes the documents that a filter selects.
+func (w *pipelineWork) apply(ctx context.Context, c *chunk, filter bson.D) error {
 	if err := c.announce(ctx); err != nil {
 		return err
 	}
-	res, err := c.e.coll.UpdateMany(ctx, c.e.upTo(c.part, last), w.change(), options.UpdateMany().SetHint(c.e.hint()).SetComment(c.e.run.ID()))
+	opts := options.UpdateMany().SetHint(bson.D{{Key: "_id", Value: 1}}).SetComment(c.e.run.ID())
+	res, err := c.e.coll.UpdateMany(ctx, filter, w.change(), opts)
 	if err != nil {
 		return fmt.Errorf("changing %s: %w", c.e.ns(), err)
 	}
@@ -187,7 +231,11 @@ func (w *pipelineWork) computed(ctx context.Context, c *chunk) error {
 	if err := c.advance(ctx, last, end); err != nil {
 		return err
 	}
-	if err := w.apply(ctx, c, last); err != nil {
+	ids := make([]bson.RawValue, len(images))
+	for i, image := range images {
+		ids[i] = image.before.Lookup("_id")
+	}
+	if err := w.applyTo(ctx, c, ids, last); err != nil {
 		return err
 	}
 	if expected := c.journal.Len() - had; c.counts.Changed != int64(expected) {
@@ -217,7 +265,7 @@ func (w *pipelineWork) foresee(ctx context.Context, e *engine, p store.Partition
 		if w.images == imagesOfFields {
 			images[i] = w.narrow(item)
 		} else {
-			images[i] = wide(item)
+			images[i] = w.wide(item)
 		}
 	}
 	return images, b.keys, b.end, nil
@@ -238,11 +286,11 @@ func (w *pipelineWork) foresight(e *engine, p store.Partition, n int) mongo.Pipe
 		{{Key: "$match", Value: e.rest(p)}},
 		{{Key: "$sort", Value: e.order()}},
 		{{Key: "$limit", Value: n}},
-		{{Key: "$set", Value: bson.D{{Key: beforeField, Value: before}}}},
+		{{Key: "$set", Value: bson.D{{Key: w.before, Value: before}}}},
 	}
 	pipeline = append(pipeline, w.pipeline...)
 	if narrow {
-		keep := bson.D{{Key: "_id", Value: 1}, {Key: beforeField, Value: 1}}
+		keep := bson.D{{Key: "_id", Value: 1}, {Key: w.before, Value: 1}}
 		for _, field := range w.fields {
 			keep = append(keep, bson.E{Key: field, Value: 1})
 		}
@@ -257,7 +305,7 @@ func (w *pipelineWork) foresight(e *engine, p store.Partition, n int) mongo.Pipe
 // narrow builds both documents from the fields that change, in one order.
 func (w *pipelineWork) narrow(item bson.Raw) image {
 	id := item.Lookup("_id")
-	before, _ := item.Lookup(beforeField).DocumentOK()
+	before, _ := item.Lookup(w.before).DocumentOK()
 	build := func(from bson.Raw) bson.Raw {
 		doc := rawbson.Append(beginDoc(), "_id", id)
 		for _, field := range w.fields {
@@ -271,12 +319,12 @@ func (w *pipelineWork) narrow(item bson.Raw) image {
 }
 
 // wide takes the document before out of the one after.
-func wide(item bson.Raw) image {
-	before, _ := item.Lookup(beforeField).DocumentOK()
+func (w *pipelineWork) wide(item bson.Raw) image {
+	before, _ := item.Lookup(w.before).DocumentOK()
 	doc := beginDoc()
 	elements, _ := item.Elements()
 	for _, e := range elements {
-		if e.Key() != beforeField {
+		if e.Key() != w.before {
 			doc = append(doc, e...)
 		}
 	}
@@ -296,7 +344,7 @@ func (w *pipelineWork) compared(ctx context.Context, c *chunk) error {
 	if err := c.expect(b.items); err != nil {
 		return err
 	}
-	if err := w.apply(ctx, c, b.last); err != nil {
+	if err := w.applyTo(ctx, c, idsOf(b.items), b.last); err != nil {
 		return err
 	}
 	return w.keep(ctx, c, b.items)

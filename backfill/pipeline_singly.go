@@ -23,10 +23,16 @@ func (w *pipelineWork) singly(ctx context.Context, c *chunk) error {
 	if err != nil {
 		return fmt.Errorf("the change can't be encoded: %w", err)
 	}
+	var within bson.Raw // the filter goes along where the change is about what it finds in the document
+	if w.again {
+		if within, err = c.e.run.Encoding().Marshal(c.e.opts.Filter); err != nil {
+			return fmt.Errorf("the filter can't be encoded: %w", err)
+		}
+	}
 	statements, healthy := newStatements(c.e, c.e.coll), make([]bson.Raw, 0, len(b.items))
 	for i, item := range b.items {
 		if !c.passBy(b.keys[i]) {
-			statements.update(i, item.Lookup("_id"), change.Lookup("u"))
+			statements.updateWithin(i, item.Lookup("_id"), within, change.Lookup("u"))
 			healthy = append(healthy, item)
 		}
 	}

@@ -56,10 +56,7 @@ func (r *collectionReader) check(ctx context.Context) error {
 	if err := r.e.walkable(ctx); err != nil || len(r.e.opts.Stages) == 0 {
 		return err
 	}
-	if err := r.e.explainAggregate(ctx, r.stages(r.e.rest(store.Partition{}))); err != nil {
-		return fmt.Errorf("the server refuses the filter or Options.Stages: %w", err)
-	}
-	return nil
+	return r.e.checkStages(ctx)
 }
 
 // explainAggregate asks the server whether it understands a pipeline.
@@ -78,36 +75,20 @@ func (e *engine) aggregation(pipeline mongo.Pipeline, n int) bson.D {
 	}
 }
 
-// stages are the script's, behind those that select its documents.
-func (r *collectionReader) stages(filter bson.D) mongo.Pipeline {
-	pipeline := mongo.Pipeline{{{Key: "$match", Value: filter}}, {{Key: "$sort", Value: r.e.order()}}}
-	for _, stage := range r.e.opts.Stages {
-		pipeline = append(pipeline, stage)
-	}
-	return pipeline
-}
-
 func (r *collectionReader) plan(ctx context.Context) ([]store.Partition, int64, error) {
 	return r.e.rangesOf(ctx)
 }
 
 func (r *collectionReader) read(ctx context.Context, p store.Partition, n, bytes int) (batch, error) {
 	if len(r.e.opts.Stages) > 0 {
-		return r.aggregate(ctx, p, r.e.sizes.fit(n, bytes), bytes)
+		return r.e.staged(ctx, p, r.e.sizes.fit(n, bytes), bytes)
 	}
 	view, sizes := r.e.view.open(), &r.e.sizes
 	if view != nil {
 		sizes = &view.sizes
 	}
 	n = sizes.fit(n, bytes)
-	find := bson.D{
-		{Key: "find", Value: r.e.coll.Name()},
-		{Key: "filter", Value: r.e.rest(p)},
-		{Key: "sort", Value: r.e.order()},
-		{Key: "hint", Value: r.e.hint()},
-		{Key: "limit", Value: n},
-		{Key: "batchSize", Value: n + 1},
-	}
+	find := r.e.next(r.e.rest(p), n)
 	whole := r.e.opts.Projection == nil && view == nil
 	switch {
 	case view != nil:
@@ -126,6 +107,18 @@ func (r *collectionReader) read(ctx context.Context, p store.Partition, n, bytes
 	b, err := r.e.collect(ctx, cur, n, bytes, sizes)
 	b.whole, b.view = whole, view
 	return b, err
+}
+
+// next is the command that finds the first n documents that a filter selects, in the order of the walk.
+func (e *engine) next(filter bson.D, n int) bson.D {
+	return bson.D{
+		{Key: "find", Value: e.coll.Name()},
+		{Key: "filter", Value: filter},
+		{Key: "sort", Value: e.order()},
+		{Key: "hint", Value: e.hint()},
+		{Key: "limit", Value: n},
+		{Key: "batchSize", Value: n + 1},
+	}
 }
 
 // project adds the key to a projection that lists what it wants.
@@ -151,27 +144,6 @@ func project(projection any, key string) (bson.D, error) {
 		out = append(out, bson.E{Key: key, Value: 1})
 	}
 	return out, nil
-}
-
-// aggregate applies the script's stages to the documents of one chunk.
-func (r *collectionReader) aggregate(ctx context.Context, p store.Partition, n, bytes int) (batch, error) {
-	last, end, err := r.e.boundary(ctx, p, n)
-	if err != nil || last.IsZero() {
-		return batch{end: end}, err
-	}
-	cur, err := r.e.query(ctx, r.e.aggregation(r.stages(r.e.upTo(p, last)), n))
-	if err != nil {
-		return batch{}, err
-	}
-	b, err := r.e.collect(ctx, cur, n, bytes, &r.e.sizes)
-	if err != nil {
-		return batch{}, err
-	}
-	if len(b.items) == n || !b.end {
-		return b, nil // the number of bytes may have cut it
-	}
-	b.last, b.end = last, end
-	return b, nil
 }
 
 // rest is the filter for what a partition still has.

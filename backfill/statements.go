@@ -173,6 +173,22 @@ func (s *statements) update(index int, id, u bson.RawValue) {
 	c.end(start)
 }
 
+// updateWithin is like update, for a document only that a filter matches too: the update may be about what that finds in it.
+func (s *statements) updateWithin(index int, id bson.RawValue, filter bson.Raw, u bson.RawValue) {
+	if filter == nil {
+		s.update(index, id, u)
+		return
+	}
+	c, start := s.begin(updateCommand, index, len(id.Value)+len(filter)+len(u.Value))
+	doc, q := rawbson.OpenField(c.doc, bson.TypeEmbeddedDocument, "q")
+	doc, equal := rawbson.OpenField(doc, bson.TypeEmbeddedDocument, "_id")
+	doc = rawbson.Close(rawbson.Append(doc, "$eq", id), equal)
+	doc, all := rawbson.OpenField(doc, bson.TypeArray, "$and")
+	doc = rawbson.Close(rawbson.Append(doc, "0", bson.RawValue{Type: bson.TypeEmbeddedDocument, Value: filter}), all)
+	c.doc = rawbson.Append(rawbson.Close(doc, q), "u", u)
+	c.end(start)
+}
+
 // fields sets and removes fields of the document with an _id.
 func (s *statements) fields(index int, id bson.RawValue, f *fieldChange) {
 	c, start := s.begin(updateCommand, index, len(id.Value)+f.size())
