@@ -281,10 +281,10 @@ func (w *functionWork) lookAgain(ctx context.Context, e *engine, p store.Partiti
 	}
 	if w.done != nil {
 		b.view.learn(len(b.items), len(b.full))
-		for _, item := range b.items {
+		for i, item := range b.items {
 			done, err := w.done(item)
 			if err != nil || !done {
-				found.left++
+				found.left = append(found.left, b.keys[i])
 			}
 		}
 		return found, nil
@@ -307,7 +307,7 @@ func (w *functionWork) lookAgain(ctx context.Context, e *engine, p store.Partiti
 	for i, item := range b.items {
 		// One that fails is left, too: whoever reads this takes off what has failed in the run.
 		if errs[i] != nil || requests[i].kind != changeNone && !requests[i].holds(item) {
-			found.left++
+			found.left = append(found.left, b.keys[i])
 		}
 	}
 	return found, nil

@@ -74,7 +74,7 @@ func (w *pipelineWork) prepare(ctx context.Context, e *engine) error {
 	if w.looks && w.images != imagesOfNothing && e.explainAggregate(ctx, w.foresight(e, store.Partition{}, 1)) != nil {
 		w.images = imagesOfNothing
 	}
-	return nil
+	return w.checkAgain(e)
 }
 
 // analyse finds out what the pipeline writes, as far as that can be seen in it, and refuses what it must not.
@@ -350,18 +350,33 @@ func (w *pipelineWork) compared(ctx context.Context, c *chunk) error {
 	return w.keep(ctx, c, b.items)
 }
 
-func (w *pipelineWork) leftover(ctx context.Context, e *engine, p store.Partition, n int) (leftover, error) {
-	if w.images == imagesOfNothing {
-		return leftover{}, errors.New("a pipeline of other stages than $set and $unset, or that uses the time or chance, can't be verified by doing it again")
+// checkAgain refuses to verify what it can't, before anything is written.
+func (w *pipelineWork) checkAgain(e *engine) error {
+	if !e.opts.VerifyAgain {
+		return nil
 	}
+	if len(w.update) > 0 {
+		return errors.New("Options.VerifyAgain: what an update document would do again can't be seen beforehand: say it as a pipeline of $set and $unset, or leave VerifyAgain out")
+	}
+	if w.images == imagesOfNothing {
+		return errors.New("Options.VerifyAgain: a pipeline of other stages than $set and $unset, or that uses the time, chance or the whole document, can't be verified " +
+			"by doing it again: leave VerifyAgain out")
+	}
+	if !isPlain(e.opts.Filter) {
+		return errors.New("Options.VerifyAgain: the filter selects other documents each time it is asked, so it can't be verified that none is left: leave VerifyAgain out")
+	}
+	return nil
+}
+
+func (w *pipelineWork) leftover(ctx context.Context, e *engine, p store.Partition, n int) (leftover, error) {
 	images, keys, end, err := w.foresee(ctx, e, p, n, chunkBytes)
 	if err != nil || len(keys) == 0 {
 		return leftover{end: true}, err
 	}
 	found := leftover{looked: int64(len(images)), last: keys[len(keys)-1], end: end}
-	for _, image := range images {
+	for i, image := range images {
 		if string(image.before) != string(image.after) {
-			found.left++
+			found.left = append(found.left, keys[i])
 		}
 	}
 	return found, nil

@@ -61,7 +61,9 @@ type Item struct {
 }
 
 // Items reads from a function that lists the items behind a key, or all of them
-// for a zero key. It must list the same items in the same order each time.
+// for a zero key. It must list the same items in the same order each time, and no
+// key twice. One that is the same as that before it ends the run, and so does a list
+// that begins again.
 func Items(list func(ctx context.Context, after bson.RawValue) iter.Seq2[Item, error]) Source {
 	return itemSource{list}
 }
@@ -373,7 +375,7 @@ func (s itemSource) reader(e *engine) (reader, error) {
 		size: func(context.Context) (int64, error) { return 0, nil },
 		open: func(ctx context.Context, after bson.RawValue) (rows, error) {
 			next, stop := iter.Pull2(caught(s.list(context.WithoutCancel(ctx), after)))
-			return &itemRows{pull: next, stop: stop, encoding: e.run.Encoding()}, nil
+			return &itemRows{pull: next, stop: stop, encoding: e.run.Encoding(), seen: repetition{before: after}}, nil
 		},
 	}, nil
 }
@@ -381,6 +383,7 @@ func (s itemSource) reader(e *engine) (reader, error) {
 type itemRows struct {
 	pull func() (Item, error, bool)
 	stop func()
+	seen repetition
 	// encoding is the client's.
 	encoding conn.Encoding
 }
@@ -396,6 +399,9 @@ func (r *itemRows) next(context.Context) (row, error) {
 	key, err := r.encoding.Value(item.Key)
 	if err != nil {
 		return row{}, fmt.Errorf("the key %v of an item: %w", item.Key, err)
+	}
+	if err := r.seen.next(key); err != nil {
+		return row{}, err
 	}
 	out := row{key: key}
 	out.doc, out.err = call(func() (bson.Raw, error) { return r.encoding.Marshal(item.Value) })

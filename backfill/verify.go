@@ -22,9 +22,10 @@ type Verified struct {
 
 // leftover is what a second look at some documents found.
 type leftover struct {
-	looked, left int64         // how many there were, and how many of them would change again or aren't done
-	last         bson.RawValue // the key of the last one; zero if there were none
-	end          bool          // there is nothing behind
+	looked int64           // how many there were
+	left   []bson.RawValue // the keys of those that would change again, or aren't done
+	last   bson.RawValue   // the key of the last one; zero if there were none
+	end    bool            // there is nothing behind
 }
 
 // verify looks at all documents of the walk again.
@@ -56,12 +57,16 @@ func (e *engine) verify(ctx context.Context) (*Verified, error) {
 			}
 		}
 	})
-	if err != nil {
-		return v, err
+	return v, err
+}
+
+// news is how many of the documents that are left didn't fail in the run: of the others it is known.
+func (e *engine) news(ctx context.Context, left []bson.RawValue) (int64, error) {
+	if len(left) == 0 || e.counts.Failed == 0 {
+		return int64(len(left)), nil
 	}
-	// Those that failed are known, and no news here.
-	v.Left = max(0, v.Left-e.counts.Failed)
-	return v, nil
+	known, err := e.store.FailedAmong(ctx, e.run.ID(), left)
+	return int64(len(left) - len(known)), err
 }
 
 // verifyPartition looks at a partition at the pace of the run: it only reads, but others feel that as well.
@@ -82,7 +87,11 @@ func (e *engine) verifyPartition(ctx, waits context.Context, p store.Partition, 
 			return err
 		}
 		turn.Done(pace.Outcome{Docs: int(found.looked), Took: time.Since(began)})
-		v.Left += found.left
+		left, err := e.news(ctx, found.left)
+		if err != nil {
+			return err
+		}
+		v.Left += left
 		v.Checked += found.looked
 		if found.end || found.last.IsZero() {
 			return nil

@@ -323,6 +323,9 @@ func (c *chunk) read(keys []bson.RawValue) {
 
 // advance moves the partition's cursor. It is the first write of the transaction: without a match nothing else happens.
 func (c *chunk) advance(ctx context.Context, last bson.RawValue, end bool) error {
+	if !end && (last.IsZero() || same(last, c.part.Cursor)) {
+		return fmt.Errorf("the walk doesn't get on behind the key %s: the same documents would be done again and again", relaxed(c.part.Cursor))
+	}
 	c.step = store.Step{N: c.part.N, Chunk: c.part.Chunk, Cursor: last, Done: end, Counts: c.counts}
 	c.known = c.counts
 	point.Reached("chunk.read")
