@@ -2,9 +2,11 @@ package backfill
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,14 +28,20 @@ var errUnseen = errors.New("the collection can't be looked at while others wait 
 
 // specification is how the server describes the collection; nil if there is none.
 func (e *engine) specification(ctx context.Context) (*mongo.CollectionSpecification, error) {
-	specs, err := e.coll.Database().ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: e.coll.Name()}})
-	if err != nil {
-		return nil, fmt.Errorf("looking at %s: %w", e.ns(), err)
+	return e.look(ctx, e.coll.Database(), e.coll.Name())
+}
+
+// checkTarget refuses the server's collections and Rikki's own.
+func (e *engine) checkTarget() error {
+	db, coll := e.coll.Database().Name(), e.coll.Name()
+	switch {
+	case slices.Contains([]string{"admin", "config", "local"}, db):
+		return fmt.Errorf("%w: the database %s is the server's own; name one of yours", ErrCannotWalk, db)
+	case db == cmp.Or(e.run.HistoryDatabase(), rikki.DefaultHistoryDatabase) && slices.Contains(store.Collections(), coll):
+		return fmt.Errorf("%w: %s is one of Rikki's own collections, which hold the runs, their cursors and their journals; "+
+			"for a copy, name that", ErrCannotWalk, e.ns())
 	}
-	if len(specs) == 0 {
-		return nil, nil
-	}
-	return &specs[0], nil
+	return nil
 }
 
 // lookLimit bounds a look while a transaction is open. Who wants to change what is looked at waits for that transaction, and the

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/internal/point"
+	"github.com/rikki-go/rikki/internal/store"
 )
 
 // Summary is the result of a backfill.
@@ -26,6 +27,10 @@ type Summary struct {
 
 	// Limited says that the run ended at its limit, not at the end of the walk.
 	Limited bool `json:"limited,omitempty"`
+
+	// Planned is about how many documents there were to do when the run began, where it has met
+	// fewer: others have deleted them meanwhile, or changed them so that they don't match.
+	Planned int64 `json:"planned,omitempty"`
 
 	// Gone is how many of the documents that the run was limited to are not there
 	// any more, or don't match its filter.
@@ -49,6 +54,9 @@ func (e *engine) summary(v *Verified) *Summary {
 // conclude verifies what was done and makes the result.
 func (e *engine) conclude(ctx context.Context) (any, error) {
 	point.Reached("run.before-end")
+	if err := e.tryAgain(ctx, func() error { return e.endWalk(ctx) }); err != nil {
+		return e.summary(nil), err
+	}
 	done := e.summary(nil)
 	e.run.Progress().SetTotal(done.Matched) // what was planned was an estimate
 	var verified *Verified
@@ -63,6 +71,10 @@ func (e *engine) conclude(ctx context.Context) (any, error) {
 		verified = v
 	}
 	s := e.summary(verified)
+	if !s.Limited && e.total > s.Matched && e.walks() && !e.picks() && len(e.opts.Stages) == 0 {
+		s.Planned = e.total
+		e.log.Warn("fewer documents were met than planned: others have deleted or changed them meanwhile", "met", s.Matched, "planned", s.Planned)
+	}
 	if e.picks() && !e.budget.limited {
 		s.Gone = max(0, e.total-s.Matched)
 	}
@@ -75,6 +87,37 @@ func (e *engine) conclude(ctx context.Context) (any, error) {
 		return s, fmt.Errorf("the verification found leftovers: %w", &rikki.PartialError{Failed: verified.Left, What: "documents"})
 	}
 	return s, nil
+}
+
+// endWalk finds out whether a run that did as many documents as it may has done all there are. Then it is at its end like any other.
+func (e *engine) endWalk(ctx context.Context) error {
+	for e.budget.limited && len(e.queue) > 0 {
+		p := e.queue[0]
+		more, err := e.hasMore(ctx, p)
+		if err != nil || more {
+			return err
+		}
+		if err := e.walk.Advance(ctx, store.Step{N: p.N, Chunk: p.Chunk, Done: true}); err != nil {
+			return err
+		}
+		e.queue = e.queue[1:]
+	}
+	return nil
+}
+
+// hasMore tells whether there is anything to do in the rest of a partition.
+func (e *engine) hasMore(ctx context.Context, p store.Partition) (bool, error) {
+	if err := e.retried.open(ctx, p); err != nil {
+		return false, err
+	}
+	defer e.retried.close(p)
+	for {
+		b, err := e.source.read(ctx, p, 1, chunkBytes)
+		if err != nil || len(b.items) > 0 || b.end {
+			return len(b.items) > 0, err
+		}
+		p.Cursor = b.last
+	}
 }
 
 // hold pauses before the final step, once in the life of the run.

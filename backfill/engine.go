@@ -47,8 +47,11 @@ type engine struct {
 
 	client *mongo.Client
 	coll   *mongo.Collection
-	target store.Target // what the run is about
-	pinned bool         // commands say so
+	target store.Target  // what the run is about
+	pinned bool          // commands say so
+	picked *store.Target // what the run was about whose failed documents are picked
+	// scriptKey is the key that the script says where the walk goes by _id all the same.
+	scriptKey string
 	// collation is the collection's.
 	collation bson.RawValue
 	source    reader
@@ -280,6 +283,9 @@ func (e *engine) unchanged(plan store.Plan) error {
 func (e *engine) check(ctx context.Context) error {
 	e.aim()
 	if err := e.source.check(ctx); err != nil {
+		return err
+	}
+	if err := errors.Join(e.samePicked(), e.checkVerify()); err != nil {
 		return err
 	}
 	return e.work.prepare(ctx, e)

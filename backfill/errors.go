@@ -73,6 +73,7 @@ const (
 	codeBadValue          = 2
 	codeNamespaceNotFound = 26
 	codeIndexNotFound     = 27
+	codeNoPlan            = 291 // NoQueryExecutionPlans
 )
 
 // passing are the codes of what the server says of a command that it ended, or of a snapshot that it has no more: nobody is to blame.

@@ -3,6 +3,7 @@ package backfill
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -30,11 +31,15 @@ func (e *engine) pick(ctx context.Context, r reader) (reader, error) {
 				return keys, nil
 			}}, nil
 		}
-		e.opts.Filter = and(bson.D{{Key: e.opts.Key, Value: bson.D{{Key: "$in", Value: keys}}}}, e.opts.Filter)
+		e.walkByID()
+		e.opts.Filter = and(bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: keys}}}}, e.opts.Filter)
 		return &onlyReader{&collectionReader{e}}, nil
 	}
 	return r, nil
 }
+
+// walkByID goes by _id where documents are named by it. The script still gets the key that it says.
+func (e *engine) walkByID() { e.scriptKey, e.opts.Key = e.opts.Key, "_id" }
 
 // picks tells whether the run is limited to some documents.
 func (e *engine) picks() bool { return len(e.knobs.Only) > 0 || e.knobs.FailedOf != "" }
@@ -124,6 +129,17 @@ func (e *engine) pickFailed(ctx context.Context, r reader, id string) (reader, e
 			return nil, fmt.Errorf("--failed-of: %w", err)
 		}
 	}
+	plan, err := history.Walk(e.undone.root, 0).Plan(ctx)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("--failed-of: no document failed in run %s: it is no backfill, or ended before it had a plan", e.undone.root)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--failed-of: %w", err)
+	}
+	if e.walks() && plan.Target.Key == "_id" {
+		e.walkByID() // whatever the script says: what failed is known by its _id
+	}
+	e.picked = &plan.Target
 	w := &failedWalk{collectionReader: &collectionReader{e}, undoneOf: e.undone, windows: map[int][]bson.RawValue{}}
 	if e.opts.Source == nil {
 		e.retried = w
@@ -131,6 +147,29 @@ func (e *engine) pickFailed(ctx context.Context, r reader, id string) (reader, e
 	}
 	_, total, err := w.plan(ctx)
 	return &pickedRows{reader: r, total: total, pick: e.undone.among}, err
+}
+
+// samePicked refuses to take the keys of what failed in another run for keys of something else.
+func (e *engine) samePicked() error {
+	if e.picked == nil {
+		return nil
+	}
+	then, now := e.picked, e.target
+	what := ""
+	switch {
+	case then.Namespace != now.Namespace:
+		what = fmt.Sprintf("that run was about %s, and this is about %s", then.Namespace, now.Namespace)
+	case then.Source != now.Source:
+		what = fmt.Sprintf("the items of that run came from another source (%s) than those of this one (%s)", then.Source, now.Source)
+	case e.walks() && then.Key != now.Key:
+		what = fmt.Sprintf("that run went by %s, and this goes by %s", then.Key, now.Key)
+	case len(then.Collection.Data) > 0 && len(now.Collection.Data) > 0 && !then.Collection.Equal(now.Collection):
+		what = fmt.Sprintf("%s is another collection now than it was then", now.Namespace)
+	}
+	if what == "" {
+		return nil
+	}
+	return fmt.Errorf("--failed-of=%s: %s, so the keys of what failed there would be those of other documents; name the documents with --only", e.knobs.FailedOf, what)
 }
 
 // history is Rikki's own database on the run's connection.

@@ -362,9 +362,6 @@ func (w *pipelineWork) checkAgain(e *engine) error {
 		return errors.New("Options.VerifyAgain: a pipeline of other stages than $set and $unset, or that uses the time, chance or the whole document, can't be verified " +
 			"by doing it again: leave VerifyAgain out")
 	}
-	if !isPlain(e.opts.Filter) {
-		return errors.New("Options.VerifyAgain: the filter selects other documents each time it is asked, so it can't be verified that none is left: leave VerifyAgain out")
-	}
 	return nil
 }
 

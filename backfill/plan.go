@@ -62,7 +62,7 @@ func (e *engine) lay(ctx context.Context) (store.Plan, error) {
 				err := inner(ctx)
 				point.Reached("plan.laying")
 				return nil, err
-			})
+			}, transaction())
 			return err
 		}
 	}
@@ -132,8 +132,13 @@ func (e *engine) count(ctx context.Context, size int64) int64 {
 // filters.
 func (e *engine) matching(ctx context.Context, filter any, limit int64) (int64, error) {
 	var answer struct{ N int64 }
-	command := bson.D{{Key: "count", Value: e.coll.Name()}, {Key: "query", Value: filter}, {Key: "limit", Value: limit}}
-	err := e.coll.Database().RunCommand(ctx, append(command, bson.E{Key: "comment", Value: e.run.ID()})).Decode(&answer)
+	command := bson.D{
+		{Key: "count", Value: e.coll.Name()}, {Key: "query", Value: filter}, {Key: "limit", Value: limit}, {Key: "comment", Value: e.run.ID()},
+	}
+	err := e.coll.Database().RunCommand(ctx, command).Decode(&answer)
+	if hasAnyCode(err, codeNoPlan) && e.target.Index != nil { // the server scans no collection (notablescan)
+		err = e.coll.Database().RunCommand(ctx, append(command, bson.E{Key: "hint", Value: e.hint()})).Decode(&answer)
+	}
 	return answer.N, err
 }
 
@@ -196,6 +201,9 @@ func (e *engine) walkable(ctx context.Context) error {
 
 // writable refuses what is no ordinary collection, and tells whether there is one.
 func (e *engine) writable(ctx context.Context) (there bool, err error) {
+	if err := e.checkTarget(); err != nil {
+		return false, err
+	}
 	spec, err := e.specification(ctx)
 	if err != nil || spec == nil {
 		return false, err
@@ -246,7 +254,8 @@ func (e *engine) explain(ctx context.Context) error {
 		return fmt.Errorf("%w: the index %s doesn't have the order of the collection; walk by _id", ErrCannotWalk, e.hint())
 	}
 	if has(plan.QueryPlanner.WinningPlan, "isMultiKey", true) {
-		return fmt.Errorf("%w: the index on %s has arrays, so a document would be visited more than once", ErrCannotWalk, e.opts.Key)
+		return fmt.Errorf("%w: the index on %s has arrays, so a document would be visited more than once; "+
+			"when no document has one there any more, make the index again", ErrCannotWalk, e.opts.Key)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -94,7 +95,7 @@ func (r *collectionReader) read(ctx context.Context, p store.Partition, n, bytes
 	case view != nil:
 		find = append(find, bson.E{Key: "projection", Value: view.projection()})
 	case !whole:
-		projection, err := project(r.e.opts.Projection, r.e.opts.Key)
+		projection, err := project(r.e.opts.Projection, cmp.Or(r.e.scriptKey, r.e.opts.Key))
 		if err != nil {
 			return batch{}, err
 		}
@@ -190,6 +191,10 @@ func (e *engine) collect(ctx context.Context, cur *mongo.Cursor, n, bytes int, s
 		read += len(doc)
 		b.items = append(b.items, doc)
 		key := keyIn(doc, e.opts.Key)
+		if key.Type == bson.TypeArray {
+			return batch{}, changed("the document with _id %s has an array in %s by now, so the walk would meet it once for each element; mend it, make the index again, "+
+				"and resume the run", relaxed(doc.Lookup("_id")), e.opts.Key)
+		}
 		keys = append(keys, key.Value...)
 		key.Value = keys[len(keys)-len(key.Value):]
 		b.keys = append(b.keys, key)

@@ -55,14 +55,19 @@ func within(ctx context.Context, limit time.Duration) (context.Context, context.
 	})
 }
 
+// transaction is how Rikki's are, whatever the URI says.
+func transaction() *options.TransactionOptionsBuilder {
+	return options.Transaction().
+		SetReadConcern(readconcern.Snapshot()).
+		SetReadPreference(readpref.Primary()).
+		SetWriteConcern(writeconcern.Majority())
+}
+
 // transact runs body in one transaction. An error of the commit that leaves open what happened is a [commitError]; with any
 // other error nothing was done. Unlike the driver's own loop it never calls body twice: who calls decides what is to be done
 // again, after a look at the cursor.
 func transact(ctx context.Context, session *mongo.Session, took *time.Duration, body func(context.Context) error) error {
-	err := session.StartTransaction(options.Transaction().
-		SetReadConcern(readconcern.Snapshot()).
-		SetReadPreference(readpref.Primary()).
-		SetWriteConcern(writeconcern.Majority()))
+	err := session.StartTransaction(transaction())
 	if err != nil {
 		return fmt.Errorf("starting a transaction: %w", err)
 	}

@@ -3,6 +3,8 @@ package backfill
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -46,6 +48,10 @@ func (e *engine) verify(ctx context.Context) (*Verified, error) {
 			return nil, nil
 		}
 		return v, nil
+	}
+	if e.varies() { // only a Doner gets here: see [engine.checkVerify]
+		e.log.Warn("the run is not verified: its filter selects other documents each time it is asked")
+		return nil, nil
 	}
 	e.pace.verifying = true
 	err = e.paced(ctx, func(waits context.Context) {
@@ -98,6 +104,22 @@ func (e *engine) verifyPartition(ctx, waits context.Context, p store.Partition, 
 		}
 		p.Cursor = found.last
 	}
+}
+
+// varies tells whether the filter is known to select other documents each time it is asked.
+func (e *engine) varies() bool {
+	text, err := bson.MarshalExtJSON(bson.D{{Key: "f", Value: e.opts.Filter}}, false, false)
+	return err == nil && slices.ContainsFunc([]string{`"$$NOW`, `"$$CLUSTER_TIME`, `"$rand"`, `"$sampleRate"`}, func(word string) bool {
+		return strings.Contains(string(text), word)
+	})
+}
+
+// checkVerify refuses to verify what can't be verified, before anything is written.
+func (e *engine) checkVerify() error {
+	if e.opts.VerifyAgain && e.varies() {
+		return errors.New("Options.VerifyAgain: the filter selects other documents each time it is asked, so none of those that are left then tells anything: leave VerifyAgain out")
+	}
+	return nil
 }
 
 // arrived counts what lies behind the frozen end, up to a limit.

@@ -50,7 +50,10 @@ func newView(t reflect.Type, e *engine) *view {
 		return nil
 	}
 	v := &view{names: map[string]bool{"_id": true, o.Key: true}, loose: map[string]uint64{}}
-	if t == nil || !v.add(t) || len(v.loose) > 64 || !projectable(o.Key) {
+	if e.scriptKey != "" {
+		v.names[e.scriptKey] = true
+	}
+	if t == nil || !v.add(t) || len(v.loose) > 64 || !projectable(o.Key) || !projectable(e.scriptKey) {
 		return nil
 	}
 	return v

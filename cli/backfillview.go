@@ -127,6 +127,10 @@ func summaryFields(s *backfill.Summary) []term.Field {
 	if s.Limited {
 		fields = append(fields, term.Field{Key: "limited", Value: "stopped after " + several(s.Matched, "document", "documents") + ", as asked"})
 	}
+	if s.Planned > 0 {
+		fields = append(fields, term.Field{Key: "planned", Value: fmt.Sprintf("about %s, of which %s were met; others have deleted or changed the rest",
+			several(s.Planned, "document", "documents"), term.Count(s.Matched))})
+	}
 	if s.Gone > 0 {
 		fields = append(fields, term.Field{Key: "gone", Value: goneText(s.Gone)})
 	}
