@@ -27,7 +27,7 @@ type AdHoc struct {
 	Filter     string   `minLength:"1" format:"mongo-filter" default:"{}" help:"Which documents, as extended JSON; @FILE reads it from a file."`
 	Update     string   `placeholder:"JSON" format:"mongo-update" help:"The change: an aggregation pipeline [{…}], or an update document {\"$set\": {…}}; @FILE reads it from a file."`
 	Delete     bool     `help:"Delete the documents instead."`
-	Key        string   `default:"_id" help:"The field to walk by: indexed, unique and not changed."`
+	Key        string   `default:"_id" help:"The field to walk by: indexed, unique and changed by nobody meanwhile."`
 	Fields     []string `minItems:"1" help:"The top-level fields that may change; a chunk that changes another stops the run."`
 	FileRows
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/backfill"
+	"github.com/rikki-go/rikki/conn"
+	"github.com/rikki-go/rikki/internal/mongotest"
 	"github.com/rikki-go/rikki/rikkitest"
 )
 
@@ -186,6 +188,71 @@ func TestARunNoticesThatTheIndexOfItsKeyIsAnotherOne(t *testing.T) {
 				t.Fatalf("%v, %v", result, err)
 			}
 			once(t, db.Collection("things"), docs)
+		})
+	}
+}
+
+// Servers that can't be told which collection a command is for are asked in each chunk what the collection is.
+func TestACollectionThatIsReplacedOnAnOlderServer(t *testing.T) {
+	t.Parallel()
+	const docs = 300
+	server := mongotest.Dedicated(t, nil)
+	client, err := mongo.Connect(options.Client().ApplyURI(server.URI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Disconnect(context.WithoutCancel(t.Context())) }()
+	if err := client.Database("admin").RunCommand(t.Context(), bson.D{{Key: "setFeatureCompatibilityVersion", Value: "5.0"}}).Err(); err != nil {
+		t.Fatal(err)
+	}
+	db := client.Database("older")
+	numbered(t, db.Collection("things"), docs)
+	probe := bson.D{{Key: "find", Value: "things"}, {Key: "collectionUUID", Value: bson.Binary{Subtype: bson.TypeBinaryUUID, Data: make([]byte, 16)}}}
+	if err := db.RunCommand(t.Context(), probe).Err(); err == nil || strings.Contains(err.Error(), "does not match") {
+		t.Fatalf("this server can be told: %v", err)
+	}
+	opts := backfill.Options{Collection: "things", Chunk: 10, Workers: 2, Rate: 150, Script: rikki.Options{Name: "walk"}}
+	app := rikki.New(&rikki.Config{Conn: conn.Config{URI: server.URI(), Database: db.Name()}}).MustAdd(function(opts, increment))
+	defer func() { _ = app.Close(context.WithoutCancel(t.Context())) }()
+	numbered(t, db.Collection("restored"), docs)
+	result, err := disturbed(t, app, "walk", func() error { return rename(t, db, "things", "kept", false) })
+	if !errors.Is(err, backfill.ErrCollectionChanged) || result.State != rikki.Paused {
+		t.Fatalf("%s: %v", result.State, err)
+	}
+	if err := rename(t, db, "kept", "things", false); err != nil {
+		t.Fatal(err)
+	}
+	result, err = app.Continue(t.Context(), result.Run, nil)
+	if err != nil {
+		t.Fatalf("%v, %v", result, err)
+	}
+	once(t, db.Collection("things"), docs)
+}
+
+// Where others delete what there was to do, the summary says how much that was.
+func TestFewerThanPlanned(t *testing.T) {
+	t.Parallel()
+	const docs = 300
+	for name, filter := range map[string]bson.D{"all": {}, "some": {{Key: "_id", Value: bson.D{{Key: "$gte", Value: 0}}}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := rikkitest.DB(t)
+			things := db.Collection("things")
+			numbered(t, things, docs)
+			opts := backfill.Options{Collection: "things", Filter: filter, Chunk: 10, Workers: 1, Rate: 150, Script: rikki.Options{Name: "walk"}}
+			app := rikkitest.App(t, db, function(opts, increment))
+			result, err := disturbed(t, app, "walk", func() error {
+				_, err := things.DeleteMany(t.Context(), bson.D{{Key: "n", Value: bson.D{{Key: "$exists", Value: false}}}})
+				return err
+			})
+			if s, ok := result.Value.(*backfill.Summary); !ok || err != nil || s.Matched >= docs || s.Planned != docs {
+				t.Errorf("%+v, %v", result.Value, err)
+			}
+			whole := rikkitest.App(t, db, function(opts, increment))
+			result, err = whole.Run(t.Context(), "walk", nil)
+			if s, ok := result.Value.(*backfill.Summary); !ok || err != nil || s.Planned != 0 {
+				t.Errorf("undisturbed: %+v, %v", result.Value, err)
+			}
 		})
 	}
 }

@@ -47,7 +47,8 @@ type Options struct {
 	Filter any
 
 	// Key is the field that the walk goes by: indexed, unique, without arrays, and
-	// not changed by the script. Default _id.
+	// changed by nobody while the run lasts. A document whose key others change then
+	// may be met twice or not at all. Default _id.
 	Key string
 
 	// Projection limits what a function gets of each document. The _id and the key
