@@ -17,6 +17,7 @@ func (x *execution) finish(caller context.Context, out outcome, report *preview.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(caller), x.endTime(out.err))
 	defer cancel()
 	progress := x.run.progress.finish()
+	progress.Failed = x.run.failed()
 	out.err = x.redactor.Error(out.err)
 	result := &Result{
 		Run: x.run.id, Script: x.entry.name, State: stateOf(out.err), Value: x.masked(out.value),

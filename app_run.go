@@ -155,7 +155,10 @@ func (a *App) prepare(name string, ro RunOptions) (*execution, error) {
 	x.bus.step = ro.stepName()
 	x.run = &Run{
 		app: a, id: id, script: name, attempt: attempt, dryRun: ro.DryRun, schedule: ro.Schedule, scheduledAt: ro.ScheduledAt,
-		progress: newProgress(time.Now, x.redactor.Text, func(p ProgressState) { x.bus.publish(Event{Type: EventProgress, Progress: &p}) }),
+		progress: newProgress(time.Now, x.redactor.Text, func(p ProgressState) {
+			p.Failed = x.run.failed()
+			x.bus.publish(Event{Type: EventProgress, Progress: &p})
+		}),
 		stopping: make(chan struct{}),
 		steering: &steering{told: func(s State) { x.bus.publish(Event{Type: EventState, State: s}) }},
 		kept:     func() { x.bus.publish(Event{Type: EventCheckpoint}) },

@@ -143,6 +143,7 @@ func (m *monitor) counting(run string) *event.CommandMonitor {
 			o := operationsOf(ctx)
 			o.started(e)
 			m.count(run, o, e)
+			commands.Sent(ctx)
 			if next.Started != nil {
 				next.Started(ctx, e)
 			}

@@ -32,7 +32,8 @@ type Progress struct {
 // ProgressState is how far a run was at one moment.
 type ProgressState struct {
 	Done    int64         `json:"done"`
-	Total   int64         `json:"total,omitempty"` // 0 when it isn't known
+	Total   int64         `json:"total,omitempty"`  // 0 when it isn't known
+	Failed  int64         `json:"failed,omitempty"` // the counter of that name; see [Run.Count]
 	Message string        `json:"message,omitempty"`
 	Rate    float64       `json:"rate"`          // units per second, recently
 	ETA     time.Duration `json:"eta,omitempty"` // 0 when it isn't known

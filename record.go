@@ -127,7 +127,7 @@ func recordOf(r store.Run) Record {
 	}
 	if p := r.Progress; p != nil {
 		record.Progress = &ProgressState{
-			Done: p.Done, Total: p.Total, Message: p.Message, Rate: p.Rate, Elapsed: record.Duration,
+			Done: p.Done, Total: p.Total, Failed: r.Counters[counterFailed], Message: p.Message, Rate: p.Rate, Elapsed: record.Duration,
 		}
 	}
 	for _, f := range r.Findings {

@@ -81,7 +81,8 @@ func (r *Run) Progress() *Progress { return r.progress }
 func (r *Run) Stopping() <-chan struct{} { return r.stopping }
 
 // Count adds n to a named counter of the run, such as "modified" or "skipped".
-// The counters are kept in the history.
+// The counters are kept in the history. The one that is called "failed" is shown as
+// errors beside the progress.
 func (r *Run) Count(name string, n int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,6 +96,15 @@ func (r *Run) countersCopy() map[string]int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.counters)
+}
+
+// counterFailed is the counter that is shown beside the progress.
+const counterFailed = "failed"
+
+func (r *Run) failed() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.counters[counterFailed]
 }
 
 type runKey struct{}

@@ -78,8 +78,8 @@ func (t Tuning) validate() error {
 	if t.Workers < 0 || t.Workers > pace.MaxWorkers {
 		wrong("%d workers: say 1 to %d, or 0 to leave it as it is", t.Workers, pace.MaxWorkers)
 	}
-	if math.IsNaN(t.Rate) || math.IsInf(t.Rate, 0) {
-		wrong("a rate of %v: say documents a second, or a negative number for no limit", t.Rate)
+	if math.IsNaN(t.Rate) || math.IsInf(t.Rate, 0) || t.Rate > 0 && t.Rate < pace.MinRate {
+		wrong("a rate of %v: say documents a second (%g or more), or a negative number for no limit", t.Rate, pace.MinRate)
 	}
 	if err := pace.Gentle(t.Gentle).Validate(); err != nil {
 		wrong("%w", err)

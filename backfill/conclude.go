@@ -23,6 +23,7 @@ type Summary struct {
 
 	JournalBytes int64         `json:"journal_bytes,omitempty"`
 	Throttled    time.Duration `json:"throttled,omitempty"`
+	Waits        []Wait        `json:"waits,omitempty"`  // what that was for, the longest first
 	Gentle       time.Duration `json:"gentle,omitempty"` // making room for others
 
 	// Limited says that the run ended at its limit, not at the end of the walk.
@@ -46,7 +47,7 @@ func (e *engine) summary(v *Verified) *Summary {
 	s.Limited, s.Verified = e.budget.limited && len(e.queue) > 0, v
 	if e.pace != nil {
 		stats := e.pace.controller.Stats()
-		s.Throttled, s.Gentle = stats.Throttled, stats.GentleFor
+		s.Throttled, s.Gentle, s.Waits = stats.Throttled, stats.GentleFor, waitsOf(stats)
 	}
 	return &s
 }

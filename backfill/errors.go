@@ -45,6 +45,7 @@ const (
 	again    verdict = iota // nothing was done; the same may succeed
 	smaller                 // too large or too slow: less at a time
 	unknown                 // the commit may have happened: look
+	expired                 // the server has ended the transaction at its limit of time: less at a time
 	slow                    // the author's function takes longer than a transaction may: less at a time
 	lost                    // somebody else owns the run, or has done the chunk
 	document                // one of its documents can't be done

@@ -75,9 +75,10 @@ type Options struct {
 
 	// Chunk is how many documents make a chunk, Workers how many chunks are under way
 	// at a time, Rate how many documents may be done in a second, MaxLag how far the
-	// secondaries may be behind, and Target how long a chunk shall take. Zero means as
-	// many as fit into Target, the number of cores but at most 4, no limit, 10 s and
-	// 100 ms. A negative MaxLag is no limit.
+	// secondaries may be behind, and Target how long the documents of a chunk shall take,
+	// beside its round trips and its commit. Zero means as many as fit into Target, the
+	// number of cores but at most 4 (over a slow link up to 8), no limit, 10 s and 100 ms.
+	// A negative MaxLag is no limit.
 	Chunk   int
 	Workers int
 	Rate    float64
@@ -92,6 +93,11 @@ type Options struct {
 	// behind: one is down, or the server doesn't answer. Empty is [UnreadableWait].
 	Unreadable Unreadable
 
+	// IgnoreMembers are members of the replica set whose lag doesn't matter, by name as
+	// in the set's configuration ("db3:27017") or by host. Delayed members need not be
+	// named: only what they are behind beyond their delay counts.
+	IgnoreMembers []string
+
 	// MaxFailures is how many documents may fail before the run pauses itself, and
 	// MaxFailureRate which share of those that were done: both must be exceeded.
 	// A run that goes on after it was paused counts anew. Zero means 10 and 0.01.
@@ -104,6 +110,9 @@ type Options struct {
 	// changing its role, conflicts with others, what the script marks as
 	// [rikki.Transient]. Zero means 2 min.
 	Patience time.Duration
+
+	// mostWorkers is up to how many there may be over a link, where nobody has said how many.
+	mostWorkers int
 
 	// VerifyAgain looks after the end whether any document would change again. It
 	// is for changes that do nothing the second time. Scripts with a [Doner] are
@@ -141,6 +150,8 @@ const (
 	DefaultMaxFailureRate = 0.01
 
 	maxDefaultWorkers = 4
+	// maxLinkWorkers is up to how many there are where most of a chunk's time goes by on the way to the server and back.
+	maxLinkWorkers = 8
 
 	// noShare is a share that any failure exceeds: who gives a number means that number.
 	noShare = math.SmallestNonzeroFloat64
@@ -148,7 +159,9 @@ const (
 
 func (o Options) withDefaults() Options {
 	o.Key = cmp.Or(o.Key, "_id")
-	o.Workers = cmp.Or(o.Workers, min(runtime.NumCPU(), maxDefaultWorkers))
+	if o.Workers == 0 {
+		o.Workers, o.mostWorkers = min(runtime.NumCPU(), maxDefaultWorkers), maxLinkWorkers
+	}
 	o.MaxLag = cmp.Or(o.MaxLag, DefaultMaxLag)
 	o.Target = cmp.Or(o.Target, DefaultTarget)
 	o.MaxFailures = cmp.Or(o.MaxFailures, DefaultMaxFailures)
@@ -194,8 +207,8 @@ func (o Options) validate() error {
 	if o.Workers < 0 || o.Workers > pace.MaxWorkers {
 		fail("Options.Workers: %d; say 1 to %d, or 0 for the number of cores", o.Workers, pace.MaxWorkers)
 	}
-	if o.Rate < 0 || math.IsNaN(o.Rate) || math.IsInf(o.Rate, 0) {
-		fail("Options.Rate: %v documents a second; say a positive number, or 0 for no limit", o.Rate)
+	if err := pace.CheckRate(o.Rate); err != nil {
+		fail("Options.Rate: %s", strings.TrimPrefix(err.Error(), "rate of "))
 	}
 	if err := pace.Gentle(o.Gentle).Validate(); err != nil {
 		fail("Options.Gentle: %w", err)
@@ -217,28 +230,31 @@ func (o Options) validate() error {
 
 // Knobs are the parameters that every backfill has beside its own.
 type Knobs struct {
-	Chunk       int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
-	Workers     int            `min:"1" max:"64" help:"Chunks at a time."`
-	Rate        *float64       `min:"0" help:"Documents a second at most; 0 for no limit."`
-	MaxLag      *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
-	Gentle      string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
-	Unreadable  string         `enum:"wait,ignore" help:"What to do when the lag can't be told, as a member is down (default wait)."`
-	Limit       int64          `min:"1" help:"Stop after so many documents, for a canary."`
-	Only        []string       `minItems:"1" placeholder:"ID" format:"mongo-value" help:"Only the documents with these _ids; as extended JSON, or as text. One with a comma, or with spaces at its ends, stands in double quotes."`
-	FailedOf    string         `minLength:"1" placeholder:"RUN" help:"Only the documents that failed in that run."`
-	Window      string         `placeholder:"22:00-05:00" pattern:"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( .+)?$" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
-	MaxRuntime  time.Duration  `min:"1s" help:"Pause after this time."`
-	Journal     string         `enum:"changed,full,ids,off" help:"How much is kept for an undo."`
-	Hold        bool           `help:"Pause before the final step, the verification."`
-	MaxFailures *int64         `min:"-1" help:"Pause when more documents than this fail (default 10 that are more than 1 %); 0 for no limit, -1 to end at the first."`
-	MaxMatched  int64          `min:"1" help:"Stop when more documents than this match: what the dry run said, and some."`
-	AtLeastOnce bool           `help:"Go on without transactions on a standalone server: a chunk may be done twice."`
+	Chunk        int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
+	Workers      int            `min:"1" max:"64" help:"Chunks at a time."`
+	Rate         *float64       `min:"0" help:"Documents a second at most; 0 for no limit."`
+	MaxLag       *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
+	Gentle       string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
+	Unreadable   string         `enum:"wait,ignore" help:"What to do when the lag can't be told, as a member is down (default wait)."`
+	IgnoreMember []string       `minItems:"1" placeholder:"HOST" help:"Members of the replica set whose lag doesn't matter."`
+	Limit        int64          `min:"1" help:"Stop after so many documents, for a canary."`
+	Only         []string       `minItems:"1" placeholder:"ID" format:"mongo-value" help:"Only the documents with these _ids; as extended JSON, or as text. One with a comma, or with spaces at its ends, stands in double quotes."`
+	FailedOf     string         `minLength:"1" placeholder:"RUN" help:"Only the documents that failed in that run."`
+	Window       string         `placeholder:"22:00-05:00" pattern:"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( .+)?$" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
+	MaxRuntime   time.Duration  `min:"1s" help:"Pause after this time."`
+	Journal      string         `enum:"changed,full,ids,off" help:"How much is kept for an undo."`
+	Hold         bool           `help:"Pause before the final step, the verification."`
+	MaxFailures  *int64         `min:"-1" help:"Pause when more documents than this fail (default 10 that are more than 1 %); 0 for no limit, -1 to end at the first."`
+	MaxMatched   int64          `min:"1" help:"Stop when more documents than this match: what the dry run said, and some."`
+	AtLeastOnce  bool           `help:"Go on without transactions on a standalone server: a chunk may be done twice."`
 }
 
 // apply overrides what the script says.
 func (k Knobs) apply(o Options) Options {
 	o.Chunk = cmp.Or(k.Chunk, o.Chunk)
-	o.Workers = cmp.Or(k.Workers, o.Workers)
+	if k.Workers > 0 {
+		o.Workers, o.mostWorkers = k.Workers, 0
+	}
 	if k.Rate != nil {
 		o.Rate = *k.Rate
 	}
@@ -254,12 +270,16 @@ func (k Knobs) apply(o Options) Options {
 	o.Gentle = cmp.Or(Gentle(k.Gentle), o.Gentle)
 	o.Unreadable = cmp.Or(Unreadable(k.Unreadable), o.Unreadable)
 	o.Journal = cmp.Or(Journal(k.Journal), o.Journal)
+	o.IgnoreMembers = append(slices.Clone(o.IgnoreMembers), k.IgnoreMember...)
 	return o
 }
 
 // check refuses what contradicts itself, or can't be read.
 func (k Knobs) check() error {
 	err := checkWindow(k.Window)
+	if k.Rate != nil {
+		err = params.Join(err, checkRate(*k.Rate))
+	}
 	if len(k.Only) > 0 && k.FailedOf != "" {
 		err = params.Join(err, wrongParam("only", errors.New("contradicts --failed-of: each says which documents; leave one of them out")))
 	}
@@ -291,6 +311,13 @@ func checkKey(field string) error {
 func checkWindow(text string) error {
 	if _, err := windowOf(text); err != nil {
 		return wrongParam("window", errors.New(strings.TrimPrefix(err.Error(), "window "))) // its name is said already
+	}
+	return nil
+}
+
+func checkRate(rate float64) error {
+	if err := pace.CheckRate(rate); err != nil {
+		return wrongParam("rate", errors.New(strings.TrimPrefix(err.Error(), "rate "))) // its name is said already
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ func TestOddPacesAreRefused(t *testing.T) {
 		"Options.Rate: -1 documents a second":              {Rate: -1},
 		"Options.Rate: NaN documents a second":             {Rate: math.NaN()},
 		"Options.Rate: +Inf documents a second":            {Rate: math.Inf(1)},
+		"Options.Rate: 1e-300 documents a second":          {Rate: 1e-300},
 		"Options.Target: 1m0s; say up to 30s":              {Target: time.Minute},
 		"Options.Collection: system.users is the server's": {Collection: "system.users"},
 	} {
@@ -62,6 +63,7 @@ func TestOddTuningsAreRefused(t *testing.T) {
 		"-1 workers: say 1 to 64":                     {Workers: -1},
 		"1000 workers: say 1 to 64":                   {Workers: 1000},
 		"a rate of NaN":                               {Rate: math.NaN()},
+		"a rate of 1e-300":                            {Rate: 1e-300},
 		"a rate of +Inf":                              {Rate: math.Inf(1)},
 		"it can't last for -1s":                       {Lasts: -time.Second},
 		"it can't last for 2562047h":                  {Lasts: math.MaxInt64},

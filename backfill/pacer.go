@@ -16,6 +16,8 @@ type pacer struct {
 	controller *pace.Controller
 	wake       chan struct{} // a worker has ended, or the number of workers may have changed
 	began      time.Time
+	had        int // workers, at the last look
+	waits      waitLog
 	verifying  bool // the documents are done, and looked at again
 }
 
@@ -29,13 +31,17 @@ func newPacer(e *engine, signals *signals) (*pacer, error) {
 	}
 	cfg := pace.Config{
 		Settings: pace.Settings{
-			Chunk: e.opts.Chunk, Workers: e.opts.Workers, Rate: e.opts.Rate, MaxLag: max(e.opts.MaxLag, 0), Target: e.opts.Target, Bytes: chunkBytes,
+			Chunk: e.opts.Chunk, Workers: e.opts.Workers, MostWorkers: e.opts.mostWorkers, Rate: e.opts.Rate, MaxLag: max(e.opts.MaxLag, 0), Target: e.opts.Target, Bytes: chunkBytes,
 			Gentle: pace.Gentle(e.opts.Gentle), Window: window,
 		},
 		Sensors: []pace.Sensor{{Name: pace.FlowControl, OnUnknown: pace.IgnoreUnknown}},
 	}
-	if e.opts.Unreadable == UnreadableIgnore {
+	switch {
+	case e.alone:
+	case e.opts.Unreadable == UnreadableIgnore:
 		cfg.Sensors = append(cfg.Sensors, pace.Sensor{Name: pace.Lag, OnUnknown: pace.IgnoreUnknown})
+	default: // before the first look, nobody knows
+		cfg.Sensors = append(cfg.Sensors, pace.Sensor{Name: pace.Lag})
 	}
 	if e.throttle != nil {
 		cfg.Throttle = e.throttled
@@ -54,7 +60,7 @@ func (p *pacer) supervise(start func(wanted int) bool) {
 	}
 }
 
-func (p *pacer) workers() int { return p.controller.Settings().Workers }
+func (p *pacer) workers() int { return p.controller.Workers() }
 
 func (p *pacer) poke() {
 	select {
@@ -69,6 +75,7 @@ func (p *pacer) watch(ctx context.Context) {
 	defer ticker.Stop()
 	asked := time.NewTicker(lookEvery / 5)
 	defer asked.Stop()
+	defer func() { p.e.endWait(&p.waits, time.Now()) }()
 	for {
 		p.tune()
 		p.signals.sample(ctx, p.controller)
@@ -123,11 +130,11 @@ func (p *pacer) tune() {
 	if t.Gentle != "" {
 		o.Gentle = new(pace.Gentle(t.Gentle))
 	}
-	before := p.workers()
 	if err := p.controller.SetOverrides(o); err != nil {
 		p.e.log.Warn("the tuning has no effect", "error", err)
 	}
-	if p.workers() != before {
+	if n := p.workers(); n != p.had {
+		p.had = n
 		p.poke()
 	}
 }
@@ -135,6 +142,7 @@ func (p *pacer) tune() {
 // tell says how it goes: why the run waits, or how it works.
 func (p *pacer) tell() {
 	s := p.controller.Stats()
+	p.e.noteWait(&p.waits, s, time.Now())
 	text := fmt.Sprintf("%d workers, chunks of %d", s.Workers, s.Chunk)
 	switch {
 	case s.Gentle != "":
@@ -160,6 +168,12 @@ func (p *pacer) tell() {
 		text = "verifying; " + text
 	}
 	p.e.run.Progress().SetMessage(text)
+}
+
+// outcome is what the chunk was like, for its pace.
+func (c *chunk) outcome(took time.Duration) pace.Outcome {
+	trips, least := c.trips.Counted()
+	return pace.Outcome{Docs: int(c.counts.Matched), Took: took, Commit: c.commit, Trips: trips, Trip: least}
 }
 
 // windowOf reads "22:00-05:00" or "22:00-05:00 Europe/Berlin".

@@ -3,6 +3,8 @@ package backfill
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -15,7 +17,11 @@ import (
 type signals struct {
 	e        *engine
 	others   others
+	members  members
+	looks    int  // at the lag
+	told     bool // the log knows of members that are special
 	denied   bool // replSetGetStatus
+	noConfig bool // replSetGetConfig
 	noStatus bool // serverStatus
 	ignored  bool // the log knows that the lag can't be told, and is ignored
 }
@@ -23,6 +29,7 @@ type signals struct {
 // newSignals takes a first look at what others do. One that fails is taken again.
 func newSignals(ctx context.Context, e *engine) *signals {
 	s := &signals{e: e}
+	s.members = members{ignored: e.opts.IgnoreMembers, skip: e.opts.Unreadable == UnreadableIgnore, delays: map[string]time.Duration{}}
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
 	if status, err := readStatus(ctx, e.client); err == nil {
@@ -38,11 +45,13 @@ func (s *signals) sample(ctx context.Context, c *pace.Controller) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
 	if !s.e.alone {
-		lag := s.lag(ctx)
+		lag, sure := s.lag(ctx, c.Settings().MaxLag)
 		if lag.Unknown && s.e.opts.Unreadable == UnreadableIgnore {
 			s.ignore(lag.Reason)
 		}
-		c.Observe(lag)
+		if sure {
+			c.Observe(lag)
+		}
 	}
 	s.status(ctx, c)
 }
@@ -55,84 +64,113 @@ func (s *signals) ignore(why string) {
 	}
 }
 
-// lag is how far the members that have data are behind. A set of one has none.
-func (s *signals) lag(ctx context.Context) pace.Signal {
-	var hello struct {
-		Hosts     []string
-		Passives  []string
-		LastWrite struct {
-			Date     time.Time `bson:"lastWriteDate"`
-			Majority time.Time `bson:"majorityWriteDate"`
-		} `bson:"lastWrite"`
-	}
-	admin := s.e.client.Database("admin")
-	if err := admin.RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello); err != nil {
-		return pace.Unreadable(pace.Lag, err.Error())
-	}
-	if len(hello.Hosts)+len(hello.Passives) < 2 {
-		return pace.LagBetween(hello.LastWrite.Date, hello.LastWrite.Date)
-	}
+// lag is how far the members that have data are behind, and false if nobody can tell yet. A set of one has none.
+func (s *signals) lag(ctx context.Context, limit time.Duration) (pace.Signal, bool) {
 	if s.denied {
-		return pace.LagBetween(hello.LastWrite.Date, hello.LastWrite.Majority)
+		return s.majority(ctx), true
 	}
-	var status struct {
-		Members []member
+	if err := s.configuration(ctx); err != nil {
+		return pace.Unreadable(pace.Lag, err.Error()), true
 	}
-	err := admin.RunCommand(ctx, bson.D{{Key: "replSetGetStatus", Value: 1}}).Decode(&status)
+	var status struct{ Members []member }
+	err := s.ask(ctx, "replSetGetStatus", &status)
 	switch {
 	case hasAnyCode(err, codeUnauthorized):
 		s.denied = true
 		s.e.log.Info("the account may not see the state of the replica set (clusterMonitor); the lag of the majority is used instead of the slowest member's")
-		return pace.LagBetween(hello.LastWrite.Date, hello.LastWrite.Majority)
+		return s.majority(ctx), true
 	case err != nil:
+		return pace.Unreadable(pace.Lag, err.Error()), true
+	}
+	if s.members.skip {
+		for _, name := range s.members.skipped(status.Members) {
+			s.ignore(fmt.Sprintf("member %s is not reachable or not in order", name))
+		}
+	}
+	if !s.told {
+		s.told = true
+		s.tell(status.Members)
+	}
+	return s.members.lag(status.Members, limit, time.Now())
+}
+
+func (s *signals) ask(ctx context.Context, command string, answer any) error {
+	return s.e.client.Database("admin").RunCommand(ctx, bson.D{{Key: command, Value: 1}}).Decode(answer)
+}
+
+// majority is how far it is behind by the primary's own word.
+func (s *signals) majority(ctx context.Context) pace.Signal {
+	var hello helloAnswer
+	if err := s.ask(ctx, "hello", &hello); err != nil {
 		return pace.Unreadable(pace.Lag, err.Error())
 	}
-	return s.slowest(status.Members)
+	late := pace.LagBetween(hello.LastWrite.Date, hello.LastWrite.Majority)
+	late.Who = "the majority of the members"
+	return late
 }
 
-// member is one line of replSetGetStatus.
-type member struct {
-	Name   string
-	Health float64
-	State  int
-	Optime time.Time `bson:"optimeDate"`
+type helloAnswer struct {
+	Hosts, Passives, Arbiters []string
+	LastWrite                 struct {
+		Date     time.Time `bson:"lastWriteDate"`
+		Majority time.Time `bson:"majorityWriteDate"`
+	} `bson:"lastWrite"`
 }
 
-// States of members that have data and may be behind.
-const (
-	statePrimary   = 1
-	stateSecondary = 2
-	stateArbiter   = 7
-)
+// configEvery is how many looks there are between two at the set's configuration.
+const configEvery = 30
 
-// slowest is the lag of the member that is furthest behind. One that can't be reached is as far behind as can be, unless it is to be ignored.
-func (s *signals) slowest(members []member) pace.Signal {
-	var newest time.Time
-	for _, m := range members {
-		if m.State == statePrimary {
-			newest = m.Optime
-		}
+// configuration finds out which members are late on purpose: from the set's configuration or, where the account may not see that, which
+// of them are hidden.
+func (s *signals) configuration(ctx context.Context) error {
+	if s.looks++; s.looks%configEvery != 1 {
+		return nil
 	}
-	worst := pace.LagBetween(newest, newest)
-	for _, m := range members {
-		switch {
-		case m.State == stateArbiter || m.State == statePrimary:
-			continue
-		case m.Health == 0 || m.State != stateSecondary:
-			if s.e.opts.Unreadable == UnreadableIgnore {
-				s.ignore(fmt.Sprintf("member %s is not reachable or not in order", m.Name))
-				continue
+	if !s.noConfig {
+		var answer struct{ Config setConfig }
+		err := s.ask(ctx, "replSetGetConfig", &answer)
+		if err == nil {
+			delays := make(map[string]time.Duration)
+			for _, m := range answer.Config.Members {
+				if d := max(m.Delay, m.Older); d > 0 {
+					delays[m.Host] = time.Duration(d) * time.Second
+				}
 			}
-			return pace.Unreadable(pace.Lag, fmt.Sprintf("member %s is not reachable or not in order, so nobody knows how far it is behind; to go on without it: runs tune RUN --max-lag=0s, or --unreadable=ignore from the start", m.Name))
+			s.members.delays = delays
+			return nil
 		}
-		if sig := pace.LagBetween(newest, m.Optime); sig.Unknown || sig.Value > worst.Value {
-			worst = sig
+		if !hasAnyCode(err, codeUnauthorized) {
+			return err
 		}
-		if worst.Unknown {
-			return worst
+		s.noConfig = true
+	}
+	var hello helloAnswer
+	if err := s.ask(ctx, "hello", &hello); err != nil {
+		return err
+	}
+	s.members.visible = slices.Concat(hello.Hosts, hello.Passives, hello.Arbiters)
+	return nil
+}
+
+// tell says in the log which members are late on purpose, or are not waited for, and which of --ignore-member are none.
+func (s *signals) tell(all []member) {
+	for name, delay := range s.members.delays {
+		s.e.log.Info("a member is late on purpose: its lag counts from there", "member", name, "delay", delay.String())
+	}
+	for _, name := range s.members.ignored {
+		one := members{ignored: []string{name}}
+		if !slices.ContainsFunc(all, func(m member) bool { return one.ignores(m.Name) }) {
+			s.e.log.Warn("the set has no such member to be ignored (--ignore-member)", "member", name, "members", strings.Join(names(all), ", "))
 		}
 	}
-	return worst
+}
+
+func names(all []member) []string {
+	var list []string
+	for _, m := range all {
+		list = append(list, m.Name)
+	}
+	return list
 }
 
 // status is whether the server holds writers up because its majority is behind, and who else uses it.

@@ -58,3 +58,12 @@ func endSessions(ctx context.Context, client *mongo.Client, sessions []store.Wal
 func (e *engine) takeOver(ctx context.Context) (store.Plan, error) {
 	return takeOver(ctx, e.client, e.walk, e.run.Epoch(), e.log)
 }
+
+// note tells later owners of the session, so that they can end what it leaves open.
+func (e *engine) note(ctx context.Context, session *mongo.Session) error {
+	subtype, data, ok := session.ID().Lookup("id").BinaryOK()
+	if !ok {
+		return errors.New("the driver's session has no id")
+	}
+	return e.tryAgain(ctx, func() error { return e.walk.Note(ctx, bson.Binary{Subtype: subtype, Data: data}) })
+}

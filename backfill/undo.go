@@ -11,6 +11,7 @@ import (
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/internal/store"
+	"github.com/rikki-go/rikki/params"
 )
 
 // UndoName is the name of the script whose runs undo others.
@@ -30,7 +31,7 @@ type UndoRun struct {
 }
 
 // CheckParams implements [params.Checker].
-func (u *UndoRun) CheckParams() error { return checkWindow(u.Window) }
+func (u *UndoRun) CheckParams() error { return params.Join(checkWindow(u.Window), checkRate(u.Rate)) }
 
 // NeedsRuns names the runs that are not pruned before this one is over.
 func (u *UndoRun) NeedsRuns() []string { return []string{u.Run} }

@@ -2,7 +2,6 @@ package backfill
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/internal/commands"
 	"github.com/rikki-go/rikki/internal/journal"
 	"github.com/rikki-go/rikki/internal/pace"
 	"github.com/rikki-go/rikki/internal/point"
@@ -25,7 +25,9 @@ type chunk struct {
 	bytes   int // and how much of them, about
 	turn    *pace.Turn
 	commit  time.Duration // how long the commit took
-	thought time.Duration // how long the author's function took
+	began   time.Time
+	trips   *commands.Trips // apart: the driver may keep a context for a while, which mustn't keep the chunk
+	thought time.Duration   // how long the author's function took
 	*trouble
 	journal  *journal.Writer
 	ahead    *ahead // nil in a transaction
@@ -41,12 +43,13 @@ type chunk struct {
 
 // trouble is what earlier attempts at the same documents have met.
 type trouble struct {
-	poison  map[string]reason // documents that are passed by, by [exactKey] of their keys
-	slow    int               // attempts at one document that took too long
-	apart   bool              // a document is too large to be computed beside what it was
-	singly  bool              // the server has to be told of each document, so that it names the one that it refuses
-	inOrder bool              // deletions must not wait behind updates of other documents
-	halved  int               // how many documents are tried at once since one among more could not be found; 0 for all
+	poison   map[string]reason // documents that are passed by, by [exactKey] of their keys
+	expiries int               // attempts that the server has ended
+	slow     int               // attempts at one document that took too long
+	apart    bool              // a document is too large to be computed beside what it was
+	singly   bool              // the server has to be told of each document, so that it names the one that it refuses
+	inOrder  bool              // deletions must not wait behind updates of other documents
+	halved   int               // how many documents are tried at once since one among more could not be found; 0 for all
 
 	vain      vain // attempts that found nothing out
 	warned    bool // the log knows of them
@@ -93,15 +96,6 @@ func (e *engine) worker(ctx, waits context.Context) {
 			return
 		}
 	}
-}
-
-// note tells later owners of the session, so that they can end what it leaves open.
-func (e *engine) note(ctx context.Context, session *mongo.Session) error {
-	subtype, data, ok := session.ID().Lookup("id").BinaryOK()
-	if !ok {
-		return errors.New("the driver's session has no id")
-	}
-	return e.tryAgain(ctx, func() error { return e.walk.Note(ctx, bson.Binary{Subtype: subtype, Data: data}) })
 }
 
 // worker is one of those that do chunks at the same time.
@@ -156,11 +150,11 @@ func (w *worker) next(ctx context.Context, p store.Partition, turn *pace.Turn, r
 	met := newTrouble()
 	for tries := 1; ; tries++ {
 		began := time.Now()
-		c := &chunk{e: w.engine, part: p, size: size, bytes: turn.Bytes, turn: turn, trouble: met, journal: w.journal, memory: w.memory}
-		err := w.attempt(ctx, c)
+		c := &chunk{e: w.engine, part: p, size: size, bytes: turn.Bytes, turn: turn, trouble: met, journal: w.journal, memory: w.memory, began: began, trips: &commands.Trips{}}
+		err := w.attempt(c.trips.With(ctx), c)
 		if err == nil {
 			w.budget.give(reserved - int(c.counts.Matched))
-			turn.Done(pace.Outcome{Docs: int(c.counts.Matched), Took: time.Since(began), Commit: c.commit})
+			turn.Done(c.outcome(time.Since(began)))
 			w.engine.done(c.counts)
 			w.caution.done(met)
 			w.tell("")
@@ -190,8 +184,12 @@ func (w *worker) next(ctx context.Context, p store.Partition, turn *pace.Turn, r
 // settle decides about a failed attempt: it returns the partition as it is, and how many documents the next attempt takes.
 func (w *worker) settle(ctx context.Context, c *chunk, err error, tries int) (store.Partition, int, error) {
 	what := judge(err)
-	if c.tooSlow(err) {
+	ended := c.expired(err)
+	switch {
+	case c.tooSlow(err):
 		what = slow
+	case ended != nil && what != unknown && what != lost:
+		what = expired
 	}
 	if what != document || tries == 1 { // each of these is recorded as a failure, and there can be thousands
 		w.log.Debug("a chunk is tried again", "partition", c.part.N, "chunk", c.part.Chunk, "size", c.size, "try", tries, "error", err)
@@ -216,6 +214,9 @@ func (w *worker) settle(ctx context.Context, c *chunk, err error, tries int) (st
 		}
 		c.turn.Failed(c.size, classOf(err))
 		return c.part, c.size / 2, nil
+	case expired:
+		size, err := w.shrink(c, ended, tries)
+		return c.part, size, err
 	case slow:
 		size, err := w.hurry(ctx, c, err, tries)
 		return c.part, size, err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/backfill"
 	"github.com/rikki-go/rikki/internal/term"
 )
@@ -113,13 +114,44 @@ func (p *program) printSummary(s *backfill.Summary, fields ...term.Field) error 
 	return p.term.Fields(append(fields, summaryFields(s)...)...)
 }
 
+// waitsText says what a run has waited for.
+func waitsText(waits []backfill.Wait) string {
+	lines := ""
+	for _, w := range waits {
+		lines += "\n" + term.Duration(w.Time) + " for " + cmp.Or(w.Reason, w.For)
+	}
+	return lines
+}
+
+// mostlyWaited says what most of a run's time went into, if it was waiting, and what can be done about that.
+func mostlyWaited(result *rikki.Result) (why, fix string) {
+	s := summaryOf(result.Value)
+	if s == nil || 2*s.Throttled < result.Duration || len(s.Waits) == 0 { //nolint:mnd // half of it
+		return "", ""
+	}
+	most := s.Waits[0]
+	why = fmt.Sprintf("most of the time (%s of %s) went into waiting for %s", term.Duration(s.Throttled), term.Duration(result.Duration), cmp.Or(most.Reason, most.For))
+	return why, most.Advice()
+}
+
+// summaryOf is the summary of a backfill or of an undo, or nil.
+func summaryOf(value any) *backfill.Summary {
+	switch v := value.(type) {
+	case *backfill.Summary:
+		return v
+	case *backfill.Undone:
+		return v.Summary
+	}
+	return nil
+}
+
 func summaryFields(s *backfill.Summary) []term.Field {
 	var fields []term.Field
 	if s.JournalBytes > 0 {
 		fields = append(fields, term.Field{Key: "journal", Value: term.Bytes(s.JournalBytes)})
 	}
 	if s.Throttled > 0 {
-		fields = append(fields, term.Field{Key: "throttled", Value: term.Duration(s.Throttled)})
+		fields = append(fields, term.Field{Key: "throttled", Value: term.Duration(s.Throttled) + waitsText(s.Waits)})
 	}
 	if s.Gentle > 0 {
 		fields = append(fields, term.Field{Key: "gently", Value: "for " + term.Duration(s.Gentle) + ", to make room for others"})

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -73,7 +74,7 @@ func (v *runView) open() {
 }
 
 func sampleOf(p rikki.ProgressState) term.Sample {
-	sample := term.Sample{Done: p.Done, Total: p.Total, Rate: p.Rate, ETA: p.ETA}
+	sample := term.Sample{Done: p.Done, Total: p.Total, Errors: p.Failed, Rate: p.Rate, ETA: p.ETA}
 	if p.Message != "" {
 		sample.Detail = []string{p.Message}
 	}
@@ -135,6 +136,9 @@ func (v *runView) tellPeople(result *rikki.Result, err error, code int) error {
 	}
 	if result.State == rikki.Failed {
 		problem := term.Problem{What: outcome(result), Why: plain(err), Fix: v.fix(result, err), Code: code}
+		if waited, _ := mostlyWaited(result); waited != "" {
+			problem.Why += "; " + waited
+		}
 		if p.flags.Debug {
 			problem.Stack = stackOf(err)
 		}
@@ -168,6 +172,9 @@ func (v *runView) tellMore(result *rikki.Result, err error) {
 	p := v.p
 	if why := plain(err); result.State == rikki.Paused && why != plain(rikki.ErrPaused) {
 		p.term.Note("%s", why)
+	}
+	if waited, instead := mostlyWaited(result); waited != "" && result.State != rikki.SucceededWithErrors {
+		p.term.Note("%s", strings.TrimSuffix(waited+": "+instead, ": "))
 	}
 	ended := result.State == rikki.SucceededWithErrors
 	if !result.Recorded || p.alone || !ended && result.State != rikki.Paused {
@@ -221,6 +228,9 @@ func (v *runView) fix(result *rikki.Result, err error) string {
 		fix = "nothing was changed; to preview it, honour run.DryRun() in the script and declare Options.DryRun"
 	case errors.Is(err, rikki.ErrTimeout):
 		fix = "give it longer: --timeout=DURATION, or Timeout in the script's Options"
+		if _, instead := mostlyWaited(result); instead != "" {
+			fix = instead + "\nor " + fix
+		}
 	case errors.As(err, &panicked):
 		fix = "a fault in the script: --debug shows where"
 	case isDenied(err):

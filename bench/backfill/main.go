@@ -10,6 +10,7 @@
 //	cd bench && go run ./backfill -docs 1000000 -foreground      # what others feel of it meanwhile
 //	cd bench && go run ./backfill -docs 2000000 -kill            # how a run goes on that was killed in its middle
 //	cd bench && go run ./backfill -after                         # failures, their retry, verification and undo
+//	cd bench && go run ./backfill -docs 20000 -latency 0,30ms,100ms,300ms    # the same and its undo over slow links
 package main
 
 import (
@@ -22,6 +23,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/rikki-go/rikki/bench/internal/measure"
 )
@@ -36,12 +38,13 @@ type settings struct {
 	only               []string
 	foreground, kill   bool
 	after              bool
+	latency            []time.Duration
 	uri                string
 }
 
 func main() {
 	var s settings
-	var only string
+	var only, latency string
 	flag.IntVar(&s.docs, "docs", 200_000, "documents")
 	flag.IntVar(&s.size, "size", 280, "bytes of each")
 	flag.IntVar(&s.rounds, "rounds", 3, "rounds to measure")
@@ -55,8 +58,17 @@ func main() {
 	flag.BoolVar(&s.foreground, "foreground", false, "measure reads and writes of others meanwhile, instead")
 	flag.BoolVar(&s.kill, "kill", false, "kill Rikki's contestants in the middle and measure how they go on, instead")
 	flag.BoolVar(&s.after, "after", false, "measure failures, their retry, the verification and the undo, instead")
+	flag.StringVar(&latency, "latency", "", "measure backfills and their undos over links with these round trips, separated by commas, instead")
 	flag.Parse()
 	s.uri = os.Getenv("MONGODB_URI")
+	for _, text := range strings.FieldsFunc(latency, func(r rune) bool { return r == ',' }) {
+		trip, err := time.ParseDuration(text)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "bench: -latency:", err)
+			os.Exit(2) //nolint:mnd // as package flag does
+		}
+		s.latency = append(s.latency, trip)
+	}
 	if only != "" {
 		s.only = strings.Split(only, ",")
 	}
@@ -102,6 +114,12 @@ func run(ctx context.Context, s settings, out, news io.Writer) (err error) {
 			return err
 		}
 		return b.afterwards(ctx, out)
+	}
+	if len(s.latency) > 0 {
+		if err := b.seed(ctx); err != nil {
+			return err
+		}
+		return b.overLinks(ctx, out)
 	}
 	list, missing, err := b.ready(ctx)
 	if err != nil {

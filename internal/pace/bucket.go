@@ -1,6 +1,9 @@
 package pace
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // bucket limits a rate. What goes out is paid in advance, up to one chunk more than there is; who comes then waits until
 // the debt is paid.
@@ -12,6 +15,9 @@ type bucket struct {
 
 // burst is how much of a quiet time may be caught up with, in seconds.
 const burst = 0.5
+
+// longest is how long a wait may be; it is looked at again after a second.
+const longest = 365 * 24 * time.Hour
 
 // slack makes up for times being whole nanoseconds.
 const slack = 1e-6
@@ -47,7 +53,8 @@ func (b *bucket) wait(now time.Time) time.Duration {
 	if b.balance >= -slack {
 		return 0
 	}
-	return time.Duration(-b.balance/b.rate*float64(time.Second)) + time.Nanosecond
+	wait := min(-b.balance/b.rate, longest.Seconds()) // what is longer doesn't fit into a duration
+	return time.Duration(wait*float64(time.Second)) + time.Nanosecond
 }
 
 func (b *bucket) take(n int) {
@@ -61,5 +68,5 @@ func (b *bucket) chunk(n int) int {
 	if b.rate == 0 {
 		return n
 	}
-	return min(n, max(int(b.rate), MinChunk))
+	return int(min(float64(n), max(math.Floor(b.rate), MinChunk)))
 }

@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -68,5 +69,29 @@ func TestBucketAndClocksThatJump(t *testing.T) {
 	b.wait(now.Add(time.Hour))
 	if b.balance > 50 {
 		t.Errorf("balance %g after the clock was put forward, want at most half a second", b.balance)
+	}
+}
+
+// However low the limit is, a debt is no time that has passed over the end of all numbers.
+func TestATinyRateIsALimit(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []float64{MinRate, 1e-300, math.SmallestNonzeroFloat64} {
+		now := time.Unix(1e9, 0)
+		b := &bucket{}
+		b.set(rate, now)
+		b.take(b.chunk(500))
+		if wait := b.wait(now); wait < time.Hour {
+			t.Errorf("rate %g: the second document waits %s", rate, wait)
+		}
+	}
+	b := &bucket{}
+	b.set(math.MaxFloat64, time.Unix(1e9, 0))
+	if n := b.chunk(500); n != 500 {
+		t.Errorf("chunks of %d at the greatest rate, want 500", n)
+	}
+	for _, rate := range []float64{-1, 1e-10, 1e-300, math.NaN(), math.Inf(1)} {
+		if CheckRate(rate) == nil {
+			t.Errorf("rate %g is allowed", rate)
+		}
 	}
 }

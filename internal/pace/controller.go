@@ -38,6 +38,7 @@ type Controller struct {
 	sensors   []*sensor
 	commits   commits
 	size      *sizer
+	link      link
 	bucket    bucket
 	gentle    gentle
 	script    hold
@@ -58,7 +59,7 @@ func New(cfg Config) (*Controller, error) {
 	c := &Controller{
 		now: cfg.Now, throttle: cfg.Throttle, asking: make(chan struct{}, 1), wake: make(chan struct{}),
 		base: cfg.Settings.withDefaults(), size: newSizer(), commits: commits{cooldown: minCooldown},
-		books: books{byReason: map[string]time.Duration{}},
+		books: books{byReason: map[string]time.Duration{}, reasons: map[string]string{}},
 	}
 	if c.now == nil {
 		c.now = time.Now
@@ -150,18 +151,28 @@ func (c *Controller) Reason() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	s := c.settings(now)
+	return c.waits(c.settings(now), now).reason
+}
+
+// waits is what the run waits for. A rate that nobody waits for is none, nor is making room for others.
+func (c *Controller) waits(s Settings, now time.Time) block {
 	b := c.blocked(s, now)
-	if b.key == keyRate && c.books.waiting == 0 {
-		return ""
+	if b.key == keyRate && c.books.waiting == 0 || b.key == keyGentle {
+		return block{}
 	}
-	return b.reason
+	return b
 }
 
 func (c *Controller) wakeAll() {
 	close(c.wake)
 	c.wake = make(chan struct{})
 }
+
+// Reasons to wait that people ask for.
+const (
+	KeyRate   = keyRate
+	KeyWindow = keyWindow
+)
 
 // Keys of reasons that aren't signals.
 const (
@@ -204,7 +215,7 @@ func (c *Controller) blocked(s Settings, now time.Time) block {
 	if wait := c.bucket.wait(now); wait > 0 {
 		return block{keyRate, fmt.Sprintf("rate limit of %g documents/s", s.Rate), now.Add(wait)}
 	}
-	return c.gentle.blocked(s, now)
+	return c.gentle.blocked(s, now, c.link.room())
 }
 
 // minutes is a duration for people, to the minute: 16h59m, 3m, and below a minute the seconds.

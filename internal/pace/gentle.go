@@ -44,7 +44,8 @@ type Others struct {
 	Unknown string
 }
 
-// gentle makes room: one chunk at a time, a small one, and a rest after it.
+// gentle makes room: one chunk at a time, a small one, and a rest after it. Where most of a chunk's time goes by on the link, it is one
+// at a time at the server, about.
 type gentle struct {
 	others Others
 	there  bool
@@ -103,12 +104,21 @@ func (g *gentle) goal(s Settings) goal {
 	return goal{s.Target, most}
 }
 
+// goal is what the documents of a chunk should take.
+func (c *Controller) goal(s Settings) goal {
+	g := c.gentle.goal(s)
+	if c.gentle.reason(s) != "" {
+		return g
+	}
+	return c.link.stretch(g, c.size.fixed)
+}
+
 // blocked makes the next chunk wait for its turn: for the one under way, or for the end of the rest.
-func (g *gentle) blocked(s Settings, now time.Time) block {
+func (g *gentle) blocked(s Settings, now time.Time, room int) block {
 	switch {
 	case g.reason(s) == "":
 		return block{}
-	case g.under > 0:
+	case g.under >= room:
 		return block{key: keyGentle}
 	case now.Before(g.rests):
 		return block{key: keyGentle, until: g.rests}
@@ -131,10 +141,10 @@ func (c *Controller) SetOthers(o Others) {
 	defer c.mu.Unlock()
 	at := c.now()
 	s := c.settings(at)
-	before := c.gentle.goal(s)
+	before := c.goal(s)
 	c.gentle.observe(o)
 	c.gentle.settle(s, at)
-	if now := c.gentle.goal(s); now.target < before.target {
+	if now := c.goal(s); now.target < before.target {
 		c.size.aim(now)
 	}
 	c.wakeAll()

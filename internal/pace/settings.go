@@ -15,6 +15,8 @@ const (
 	MaxWorkers    = 64
 	DefaultTarget = 100 * time.Millisecond
 	DefaultBytes  = 8 << 20
+	// MinRate is the smallest limit of the rate: about one document in thirty years.
+	MinRate = 1e-9
 )
 
 // Settings say how fast a run may go. The zero value has defaults.
@@ -23,6 +25,8 @@ type Settings struct {
 	Chunk int
 	// Workers is how many work at the same time; 0 means 1. The controller hands the number on.
 	Workers int
+	// MostWorkers is up to how many there may be where the link to the server is the limit; fewer than Workers means no more than those.
+	MostWorkers int
 	// Rate limits the documents a second of all workers together; 0 is no limit.
 	Rate float64
 	// MaxLag limits [Lag]; 0 is no limit, whether it can be read or not.
@@ -30,7 +34,7 @@ type Settings struct {
 	// MaxCommit limits the time from the sending of a commit to its acknowledgement by the majority; 0 is ten times
 	// what is usual and at least a second, negative is no limit.
 	MaxCommit time.Duration
-	// Target is what a chunk's transaction should take, beside the least that a commit takes; 0 means [DefaultTarget].
+	// Target is what the documents of a chunk should take, beside what it takes whatever is in it; 0 means [DefaultTarget].
 	Target time.Duration
 	// Bytes limits what the writes of a chunk take; 0 means [DefaultBytes].
 	Bytes int
@@ -60,11 +64,14 @@ func (s Settings) Validate() error {
 	if s.Chunk < 0 || s.Chunk > MaxChunk {
 		wrong("chunk of %d documents: use %d to %d, or 0 to let it follow the time that a chunk takes", s.Chunk, MinChunk, MaxChunk)
 	}
+	if s.MostWorkers < 0 || s.MostWorkers > MaxWorkers {
+		wrong("%d workers at most: use up to %d", s.MostWorkers, MaxWorkers)
+	}
 	if s.Workers < 0 || s.Workers > MaxWorkers {
 		wrong("%d workers: use 1 to %d", s.Workers, MaxWorkers)
 	}
-	if s.Rate < 0 || math.IsNaN(s.Rate) || math.IsInf(s.Rate, 0) {
-		wrong("rate of %v documents a second: use a positive number, or 0 for no limit", s.Rate)
+	if err := CheckRate(s.Rate); err != nil {
+		errs = append(errs, err)
 	}
 	if s.MaxLag < 0 {
 		wrong("replication lag of at most %s: use a positive duration, or 0 for no limit", s.MaxLag)
@@ -81,10 +88,21 @@ func (s Settings) Validate() error {
 	return errors.Join(errs...)
 }
 
+// CheckRate refuses a limit that nobody can mean.
+func CheckRate(rate float64) error {
+	switch {
+	case rate < 0, math.IsNaN(rate), math.IsInf(rate, 0):
+		return fmt.Errorf("rate of %v documents a second: use a positive number, or 0 for no limit", rate)
+	case rate > 0 && rate < MinRate:
+		return fmt.Errorf("rate of %v documents a second: use %g or more, or 0 for no limit", rate, MinRate)
+	}
+	return nil
+}
+
 // Override replaces some of the settings until it expires. What is nil stays.
 type Override struct {
 	Chunk     *int
-	Workers   *int
+	Workers   *int // no more than those
 	Rate      *float64
 	MaxLag    *time.Duration
 	MaxCommit *time.Duration
@@ -99,6 +117,7 @@ func (o Override) expired(now time.Time) bool { return !o.Expires.IsZero() && !n
 func (o Override) apply(s Settings) Settings {
 	set(&s.Chunk, o.Chunk)
 	set(&s.Workers, o.Workers)
+	set(&s.MostWorkers, o.Workers)
 	set(&s.Rate, o.Rate)
 	set(&s.MaxLag, o.MaxLag)
 	set(&s.MaxCommit, o.MaxCommit)

@@ -23,6 +23,8 @@ type Signal struct {
 	Unknown bool
 	// Reason is what to say when it is above the limit; "" makes a sentence of name, value and limit.
 	Reason string
+	// Who is what the value is of: it stands behind such a sentence.
+	Who string
 }
 
 // Duration is a sample of a time.
@@ -72,6 +74,8 @@ func (s Signal) words() string {
 		return s.Reason
 	case !s.above():
 		return s.Name + " " + s.show(s.Value) + ", was above " + s.show(s.Limit)
+	case s.Who != "":
+		return s.Name + " " + s.show(s.Value) + " above " + s.show(s.Limit) + ": " + s.Who
 	}
 	return s.Name + " " + s.show(s.Value) + " above " + s.show(s.Limit)
 }

@@ -11,8 +11,9 @@ const (
 // sizer finds the number of documents that take as long as they should.
 type sizer struct {
 	size int
-	step int     // counts the changes of size
-	cost float64 // seconds per document, a moving average; 0 at the beginning
+	step int // counts the changes of size
+	model
+	granted int // chunks, since one was smaller to learn from it
 
 	ceiling  int // of the size, after a failure; 0 is none
 	failed   int // the size that failed
@@ -31,6 +32,24 @@ func (z *sizer) now(fixed int) int {
 	return z.size
 }
 
+// Chunks of one size don't tell how much of their time is fixed. Where that matters, one of lessonEvery is smaller.
+const (
+	lessonEvery = 12
+	lessonPart  = 3
+)
+
+// next is how many documents the next chunk gets, of whose time so many seconds are the link's.
+func (z *sizer) next(fixed int, link float64) int {
+	size := z.now(fixed)
+	if fixed > 0 || size < lessonPart || !z.mixed(size, link) {
+		return size
+	}
+	if z.granted++; z.granted%lessonEvery == 0 {
+		return size / lessonPart
+	}
+	return size
+}
+
 func (z *sizer) move(size int) {
 	size = min(max(size, MinChunk), MaxChunk)
 	if z.ceiling > 0 {
@@ -43,10 +62,10 @@ func (z *sizer) move(size int) {
 }
 
 // leastChunk is how many documents a chunk has at least, unless they take far longer than they should: its commands and its commit
-// cost about as much as these. Smaller ones would make it all dearer for everybody, the more so where the server is slow or far away.
+// cost about as much as these. Smaller ones would make it all dearer for everybody.
 const leastChunk = 50
 
-// goal is what a chunk should take, and what leastChunk documents may take.
+// goal is what the documents of a chunk should take, and what leastChunk of them may take.
 type goal struct{ target, most time.Duration }
 
 // docs is how many documents that are at a cost.
@@ -56,7 +75,7 @@ func (g goal) docs(cost float64) float64 {
 
 // aim goes to the size for another goal at once, as far as it is known what a document costs.
 func (z *sizer) aim(g goal) {
-	if z.cost > 0 {
+	if z.known {
 		z.move(int(g.docs(z.cost)))
 	}
 }
@@ -73,19 +92,11 @@ func (z *sizer) done(docs, asked, step int, took time.Duration, g goal) {
 	if !small {
 		z.rise(docs)
 	}
-	sample := max(took.Seconds(), 1e-9) / float64(docs)
-	switch {
-	case z.cost == 0:
-		z.cost = sample
-	case sample > z.cost:
-		z.cost += 0.6 * (sample - z.cost)
-	default:
-		z.cost += 0.3 * (sample - z.cost)
-	}
+	z.learn(float64(docs), took.Seconds())
 	if step != z.step || asked < z.size {
 		return // it had another size
 	}
-	want := g.docs(z.cost)
+	want := g.docs(z.dear())
 	z.move(int(min(max(want, float64(z.size)/2), float64(z.size)*2)))
 }
 

@@ -31,9 +31,9 @@ func TestSizeConvergesOnTheTarget(t *testing.T) {
 	} {
 		z := newSizer()
 		z.run(60, tc.overhead, tc.cost, tc.target)
-		took := tc.overhead + time.Duration(z.size)*tc.cost
-		if z.size != MaxChunk && (took < tc.target*7/10 || took > tc.target*11/10) {
-			t.Errorf("%s: size %d takes %s, want %s", tc.name, z.size, took, tc.target)
+		took := time.Duration(z.size) * tc.cost
+		if z.size != MaxChunk && (took < tc.target*8/10 || took > tc.target*12/10) {
+			t.Errorf("%s: %d documents take %s, want %s", tc.name, z.size, took, tc.target)
 		}
 	}
 	z := newSizer()
@@ -122,7 +122,7 @@ func TestShortChunksDontCount(t *testing.T) {
 	t.Parallel()
 	z := newSizer()
 	z.done(3, 500, z.step, 20*time.Millisecond, within(250*time.Millisecond)) // the end of a partition
-	if z.size != 500 || z.cost != 0 {
+	if z.size != 500 || z.known {
 		t.Errorf("size %d, cost %g; want nothing learnt", z.size, z.cost)
 	}
 	z.done(3, 500, z.step, time.Second, within(250*time.Millisecond))
@@ -136,7 +136,7 @@ func TestLimitedChunksDontMoveTheSize(t *testing.T) {
 	t.Parallel()
 	z := newSizer()
 	z.done(10, 10, z.step, time.Millisecond, within(250*time.Millisecond))
-	if z.size != 500 || z.cost == 0 {
+	if z.size != 500 || !z.known {
 		t.Errorf("size %d, cost %g; want only the cost learnt", z.size, z.cost)
 	}
 }
@@ -196,8 +196,8 @@ func TestSizeHasALeast(t *testing.T) {
 		n := z.now(0)
 		z.done(n, n, z.step, 30*time.Millisecond+time.Duration(n)*20*time.Microsecond, g)
 	}
-	if z.size != leastChunk {
-		t.Errorf("chunks of %d documents, though a chunk of any size takes longer than it should; want %d", z.size, leastChunk)
+	if z.size < 400 || z.size > 600 {
+		t.Errorf("chunks of %d documents, want about the 500 that take 10 ms: a chunk of any size takes longer than it should", z.size)
 	}
 	for range 50 { // documents that take long themselves
 		n := z.now(0)

@@ -10,6 +10,8 @@ import (
 type Stats struct {
 	// Reason says why the run waits, "" if it doesn't.
 	Reason string
+	// Signal is what it waits for: window, script, rate, or the name of a signal.
+	Signal string
 	// Since is when the present wait began; zero if nobody waits.
 	Since time.Time
 	// Chunk is the present size. Ceiling limits it after a failure, 0 if there is none.
@@ -26,6 +28,8 @@ type Stats struct {
 	// Throttled is the time in which at least one worker waited, in all and by reason: window, script, rate, or the name of a signal.
 	Throttled time.Duration
 	ByReason  map[string]time.Duration
+	// Reasons are what was said last of each of these.
+	Reasons map[string]string
 	// Shrinks counts the chunks that were too large or too slow, LastShrink says why the last one was.
 	Shrinks    int
 	LastShrink string
@@ -40,6 +44,7 @@ type books struct {
 	at, since    time.Time
 	throttled    time.Duration
 	byReason     map[string]time.Duration
+	reasons      map[string]string
 	recent       [128]time.Duration
 	chunks, docs int64
 	shrinks      int
@@ -59,6 +64,7 @@ func (b *books) settle(now time.Time) {
 func (b *books) wait(now time.Time, why block, waiting *bool) {
 	b.settle(now)
 	b.key = why.key
+	b.reasons[why.key] = why.reason
 	if *waiting {
 		return
 	}
@@ -97,18 +103,18 @@ func (b *books) p95() time.Duration {
 
 // Stats returns the figures of now.
 func (c *Controller) Stats() Stats {
-	reason := c.Reason()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	s := c.settings(now)
+	b := c.waits(s, now)
 	c.books.settle(now)
 	c.gentle.settle(s, now)
 	stats := Stats{
-		Reason: reason, Since: c.books.since, Chunk: c.bucket.chunk(c.size.now(s.Chunk)), Ceiling: c.size.ceiling, Workers: s.Workers,
+		Reason: b.reason, Signal: b.key, Since: c.books.since, Chunk: c.bucket.chunk(c.size.now(s.Chunk)), Ceiling: c.size.ceiling, Workers: c.link.workers(s),
 		Gentle: c.gentle.reason(s), GentleFor: c.gentle.spent,
 		Chunks: c.books.chunks, Docs: c.books.docs, P95: c.books.p95(),
-		Throttled: c.books.throttled, ByReason: maps.Clone(c.books.byReason),
+		Throttled: c.books.throttled, ByReason: maps.Clone(c.books.byReason), Reasons: maps.Clone(c.books.reasons),
 		Shrinks: c.books.shrinks, LastShrink: c.books.shrunk,
 	}
 	for _, sensor := range c.sensors {

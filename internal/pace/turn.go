@@ -24,6 +24,9 @@ type Outcome struct {
 	Docs int
 	// Took is the time of the whole transaction, Commit that of its commit alone; 0 is not measured.
 	Took, Commit time.Duration
+	// Trips is how many commands it had, its commit among them, and Trip the least that one of them took: a round trip, about.
+	Trips int
+	Trip  time.Duration
 }
 
 // Next waits until the next chunk may begin. It returns the cause of the context's end.
@@ -73,7 +76,7 @@ func (c *Controller) try(asked bool, waiting *bool) (*Turn, block, <-chan struct
 		c.books.wait(now, b, waiting)
 		return nil, b, c.wake
 	}
-	turn := &Turn{c: c, Docs: c.bucket.chunk(c.size.now(s.Chunk)), Bytes: s.Bytes, step: c.size.step}
+	turn := &Turn{c: c, Docs: c.bucket.chunk(c.size.next(s.Chunk, c.link.idle)), Bytes: s.Bytes, step: c.size.step}
 	if s.Rate > 0 {
 		turn.paid = turn.Docs
 	}
@@ -149,10 +152,11 @@ func (t *Turn) Done(o Outcome) {
 		} else {
 			t.c.commits.wasted(now)
 		}
+		busy := max(o.Took-t.c.link.observe(o, t.c.commits.least), 0)
 		if !t.failed { // what was left of it says little about others
-			t.c.size.done(o.Docs, t.Docs, t.step, o.Took-t.c.commits.least, t.c.gentle.goal(s))
+			t.c.size.done(o.Docs, t.Docs, t.step, busy, t.c.goal(s))
 		}
-		t.c.gentle.rest(o.Took, now)
+		t.c.gentle.rest(busy, now)
 		t.c.books.chunk(o)
 	})
 }

@@ -53,7 +53,7 @@ func TestFrame(t *testing.T) {
 
 	t.Run("PlainLineIsTheReference", func(t *testing.T) {
 		t.Parallel()
-		want := "2026-11-23T10:00:10Z run=r_7Kq2 script=backfill-tenant pct=42.1 done=421337 total=1000000 rate=3120 eta=3m05s errors=3"
+		want := "2026-11-23T10:00:10Z run=r_7Kq2 script=backfill-tenant pct=42.1 done=421337 total=1000000 rate=3120 eta=3m05s errors=3 msg=\"chunk 843; 500 docs; p95 41 ms; 4 workers; lag 0.8 s\""
 		if got := demoFrame().plain(time.Date(2026, 11, 23, 10, 0, 10, 0, time.UTC)); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}

@@ -38,8 +38,14 @@ func (f frame) plain(now time.Time) string {
 		}
 	}
 	pair("errors", strconv.FormatInt(s.Errors, 10))
+	if msg := s.detail(); msg != "" {
+		pair("msg", msg)
+	}
 	return b.String()
 }
+
+// detail is what the third line of a bar would say.
+func (s Sample) detail() string { return strings.Join(s.Detail, "; ") }
 
 type progressJSON struct {
 	Time    string   `json:"time"`
@@ -54,6 +60,7 @@ type progressJSON struct {
 	ETA     *float64 `json:"eta_seconds,omitempty"`
 	Elapsed float64  `json:"elapsed_seconds"`
 	Errors  int64    `json:"errors"`
+	Detail  string   `json:"detail,omitempty"`
 }
 
 // record is the same line for --log-format=json, where every line on stderr must be an object.
@@ -61,7 +68,7 @@ func (f frame) record(now time.Time) string {
 	s := f.sample
 	rec := progressJSON{
 		Time: now.UTC().Format(time.RFC3339), Level: "INFO", Msg: "progress", Run: f.head.Run, Script: f.head.Script,
-		Done: s.Done, Total: s.Total, Rate: s.Rate, Elapsed: f.elapsed.Round(time.Millisecond).Seconds(), Errors: s.Errors,
+		Done: s.Done, Total: s.Total, Rate: s.Rate, Elapsed: f.elapsed.Round(time.Millisecond).Seconds(), Errors: s.Errors, Detail: s.detail(),
 	}
 	if s.Total > 0 {
 		pct := s.percent()

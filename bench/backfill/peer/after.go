@@ -92,7 +92,7 @@ func (*Verified) Done(u User) bool { return u.Email == strings.ToLower(u.Email) 
 // runStep does one of the steps of a run's life after its end, or the run itself. It prints the run first.
 func runStep(ctx context.Context, step, script, run, params string) (err error) {
 	app := rikki.New(nil).MustAdd(backfill.New[Scored](&PickyFunction{}), backfill.New[Scored](&PickyServer{}),
-		backfill.NewPipeline(&PickyPipeline{}), backfill.New[User](&Verified{}), backfill.New[User](&LowercaseFunction{}), backfill.NewUndo())
+		backfill.NewPipeline(&PickyPipeline{}), backfill.New[User](&Verified{}), backfill.New[User](&LowercaseFunction{}), backfill.NewPipeline(&LowercasePipeline{}), backfill.NewUndo())
 	defer func() { err = errors.Join(err, app.Close(ctx)) }()
 	if dir := os.Getenv("BENCH_PROFILES"); dir != "" {
 		stop, err := profile(filepath.Join(dir, script+"-"+step+".pprof"))
