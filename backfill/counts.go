@@ -81,3 +81,10 @@ func (e *engine) recount(ctx context.Context) error {
 	e.run.Progress().Set(exact.Matched)
 	return nil
 }
+
+func minus(a, b store.Counts) store.Counts {
+	return store.Counts{
+		Matched: a.Matched - b.Matched, Changed: a.Changed - b.Changed, Deleted: a.Deleted - b.Deleted, Unchanged: a.Unchanged - b.Unchanged,
+		Failed: a.Failed - b.Failed, Written: a.Written - b.Written, Conflicts: a.Conflicts - b.Conflicts, Journal: a.Journal - b.Journal,
+	}
+}

@@ -406,13 +406,6 @@ func (c *chunk) after() store.Partition {
 	return p
 }
 
-func minus(a, b store.Counts) store.Counts {
-	return store.Counts{
-		Matched: a.Matched - b.Matched, Changed: a.Changed - b.Changed, Deleted: a.Deleted - b.Deleted, Unchanged: a.Unchanged - b.Unchanged,
-		Failed: a.Failed - b.Failed, Written: a.Written - b.Written, Conflicts: a.Conflicts - b.Conflicts, Journal: a.Journal - b.Journal,
-	}
-}
-
 // tooMany tells a worker whether there shall be fewer of them.
 func (e *engine) tooMany() bool {
 	e.mu.Lock()
