@@ -17,9 +17,6 @@ import (
 	"testing"
 	"time"
 
-	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/rikkitest"
 	"github.com/rikki-go/rikki/schedule"
@@ -257,7 +254,6 @@ func chaos(t *testing.T, n int, length time.Duration) {
 	feed, harm, over := time.NewTicker(100*time.Millisecond), time.NewTicker(700*time.Millisecond), time.After(length)
 	defer feed.Stop()
 	defer harm.Stop()
-	wanted := int(length/time.Second) / 2 // slots
 	for going := true; going; {
 		select {
 		case <-feed.C:
@@ -265,9 +261,7 @@ func chaos(t *testing.T, n int, length time.Duration) {
 		case <-harm.C:
 			f.harm(rng)
 		case <-over:
-			// A busy machine takes longer until enough has happened.
-			going = !(takenOver(t, db.Client().Database(db.Name()+"_history")) && slots.many(t, wanted)) && time.Since(began) < 10*length
-			over = time.After(length / 4)
+			going = false
 		}
 	}
 	settle(t, app, db.Client().Database(db.Name()+"_history"), began)
@@ -275,20 +269,10 @@ func chaos(t *testing.T, n int, length time.Duration) {
 	attempts := judge(t, app, db, ids)
 	fired, skipped := slots.judge(t, app, db)
 	t.Logf("%d runs, %d attempts, %d slots fired once, %d skipped, faults: %v", len(ids), attempts, fired, skipped, f.faults)
-	if fired < wanted {
+	if fired < int(length/time.Second)/2 {
 		t.Errorf("only %d slots fired", fired)
 	}
 	if attempts <= len(ids) {
 		t.Error("no run was taken over: the faults did not happen")
 	}
-}
-
-// takenOver tells whether any run has had a second owner.
-func takenOver(t *testing.T, history *mongo.Database) bool {
-	t.Helper()
-	n, err := history.Collection("runs").CountDocuments(t.Context(), bson.D{{Key: "attempt", Value: bson.D{{Key: "$gt", Value: 1}}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n > 0
 }

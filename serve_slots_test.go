@@ -46,20 +46,6 @@ func everySecond(t *testing.T, app *rikki.App) slots {
 	return s
 }
 
-// many tells whether so many slots are recorded.
-func (s slots) many(t *testing.T, n int) bool {
-	t.Helper()
-	for o, err := range s.Occurrences(t.Context(), schedule.OccurrenceFilter{Schedule: "ticking"}) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if o.State != schedule.Skipped {
-			n--
-		}
-	}
-	return n <= 0
-}
-
 // judge waits for the end of all that fired, and compares the slots with what is recorded and with what ran.
 func (s slots) judge(t *testing.T, app *rikki.App, db *mongo.Database) (fired, skipped int) {
 	t.Helper()

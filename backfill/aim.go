@@ -276,16 +276,21 @@ func (e *engine) learn(ctx context.Context) {
 
 // query runs a command that reads the run's collection, and none that has its name by now.
 func (e *engine) query(ctx context.Context, command bson.D) (*mongo.Cursor, error) {
+	return e.queryOf(ctx, e.coll, e.target.Collection, command)
+}
+
+// queryOf is the same for any collection.
+func (e *engine) queryOf(ctx context.Context, coll *mongo.Collection, uuid bson.Binary, command bson.D) (*mongo.Cursor, error) {
 	command = append(command, bson.E{Key: "comment", Value: e.run.ID()})
-	if e.pinned {
-		command = append(command, e.uuid())
+	if e.pinned && len(uuid.Data) > 0 {
+		command = append(command, bson.E{Key: "collectionUUID", Value: uuid})
 	}
 	if mongo.SessionFromContext(ctx) == nil {
 		command = append(command, bson.E{Key: "readConcern", Value: bson.D{{Key: "level", Value: "majority"}}})
 	}
-	cur, err := e.coll.Database().RunCommandCursor(ctx, command, options.RunCmd())
+	cur, err := coll.Database().RunCommandCursor(ctx, command, options.RunCmd())
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", e.ns(), err)
+		return nil, fmt.Errorf("reading %s: %w", coll.Database().Name()+"."+coll.Name(), err)
 	}
 	return cur, nil
 }

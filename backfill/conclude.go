@@ -59,6 +59,11 @@ func (e *engine) conclude(ctx context.Context) (any, error) {
 		return e.summary(nil), err
 	}
 	done := e.summary(nil)
+	if w, ok := e.work.(interface{ whole(matched int64) error }); ok {
+		if err := w.whole(done.Matched); err != nil {
+			return done, err
+		}
+	}
 	e.run.Progress().SetTotal(done.Matched) // what was planned was an estimate
 	var verified *Verified
 	if !done.Limited {

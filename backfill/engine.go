@@ -70,6 +70,7 @@ type engine struct {
 	sizes       sizes
 	budget      budget
 	collections collections // that are written to
+	others      sync.Map    // the UUIDs of other collections that are written to, by their names
 	advanced    atomic.Bool // the run's record knows that this attempt gets on
 	planned     bool        // the run has a plan, and so a place to go on at
 
@@ -152,7 +153,7 @@ func (e *engine) connect(ref *conn.Ref) error {
 	e.use(ref.Client(), ref.DB())
 	e.store = store.New(e.client.Database(e.run.HistoryDatabase()))
 	e.walk = e.store.Walk(e.run.ID(), e.run.Epoch())
-	e.seq.Store(e.run.Epoch() << 40) //nolint:mnd // a later owner's numbers are greater than all of this one's
+	e.seq.Store(store.FirstSequence(e.run.Epoch()))
 	e.budget.left.Store(e.knobs.Limit)
 	e.budget.limited = e.knobs.Limit > 0
 	return nil

@@ -6,6 +6,7 @@ type memory struct {
 	fields     fieldChange
 	after      []byte // a document as it will be
 	requests   []byte // values of what a function has asked for
+	undo       undoMemory
 }
 
 // chunkBytes is how much of the documents a chunk has at most, about. All workers hold so much at the same time, some of it more

@@ -169,7 +169,7 @@ func undoLife(t *testing.T, n int, conflicts bool) map[string]int {
 	}
 	peaks["dry undo"] = m.peak(t)
 	m.reset()
-	undone, err := backfill.Undo(t.Context(), app, run.Run, &rikki.RunOptions{Params: &backfill.UndoRun{Chunk: 250}})
+	undone, err := backfill.Undo(t.Context(), app, run.Run, &rikki.RunOptions{Params: &backfill.UndoRun{Chunk: 250, Workers: 1}})
 	if conflicts && !isPartial(err, int64(left)) || !conflicts && err != nil {
 		t.Fatalf("%+v, %v", undone, err)
 	}

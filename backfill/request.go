@@ -250,7 +250,7 @@ func (x *encoder) replacement(value any) (r replacement, err error) {
 		var e rawbson.Element
 		if e, rest, ok = rawbson.Next(rest); ok && string(e.Name) != "_id" {
 			doc = append(doc, e.Raw...)
-			r.stamped = r.stamped || e.Kind == bson.TypeTimestamp && string(e.Value) == "\x00\x00\x00\x00\x00\x00\x00\x00"
+			r.stamped = r.stamped || isEmptyTimestamp(e)
 		}
 	}
 	if !ok {

@@ -1,9 +1,11 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -21,12 +23,14 @@ const UndoName = "undo-run"
 type UndoRun struct {
 	Run         string         `required:"true" placeholder:"RUN" help:"The ID of the run to undo."`
 	Chunk       int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
+	Workers     int            `min:"1" max:"64" help:"Chunks at a time, where their order doesn't matter."`
 	Rate        float64        `min:"0" help:"Documents a second at most; 0 for no limit."`
 	MaxLag      *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
 	Gentle      string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
 	Window      string         `placeholder:"22:00-05:00" pattern:"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( .+)?$" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
 	MaxRuntime  time.Duration  `min:"1s" help:"Pause after this time."`
 	Journal     string         `enum:"changed,full,ids,off" default:"changed" help:"How much is kept for an undo of the undo."`
+	MaxFailures int64          `min:"-1" help:"Pause when more documents than this can't be written (default 0: no limit); -1 to end at the first. Conflicts don't count."`
 	AtLeastOnce bool           `help:"Go on without transactions on a standalone server, where others must not write meanwhile."`
 }
 
@@ -171,8 +175,8 @@ func (u *UndoRun) Execute(ctx context.Context, run *rikki.Run) (any, error) {
 		}
 	}
 	past, err := examine(outside, history, u.Run, run.ID())
-	if err == nil {
-		err = past.measure(outside, history)
+	if err == nil && !run.DryRun() {
+		err = past.hold(outside, history, run.ID())
 	}
 	if err != nil {
 		return nil, err
@@ -182,15 +186,16 @@ func (u *UndoRun) Execute(ctx context.Context, run *rikki.Run) (any, error) {
 		return &Undone{Undoes: u.Run, Nothing: true, Summary: &Summary{}}, nil
 	}
 	opts := Options{
-		Database: past.database, Collection: past.collection, Source: past, Workers: 1,
+		Database: past.database, Collection: past.collection, Source: past, Workers: u.Workers,
 		Journal: Journal(u.Journal), Chunk: u.Chunk, Rate: u.Rate, Gentle: Gentle(u.Gentle),
+		MaxFailures: cmp.Or(u.MaxFailures, math.MaxInt64), MaxFailureRate: noShare,
 	}
 	if u.MaxLag != nil {
 		opts.MaxLag = limitOr(*u.MaxLag)
 	}
 	opts = opts.withDefaults()
 	knobs := Knobs{Window: u.Window, MaxRuntime: u.MaxRuntime, AtLeastOnce: u.AtLeastOnce}
-	w := &undoWork{past: past, others: map[string]*mongo.Collection{}}
+	w := &undoWork{past: past}
 	if run.DryRun() {
 		return w.dryRun(ctx, &engine{run: run, opts: opts, knobs: knobs, work: w, log: run.Log()})
 	}
@@ -199,131 +204,15 @@ func (u *UndoRun) Execute(ctx context.Context, run *rikki.Run) (any, error) {
 	if !ok {
 		return nil, err
 	}
+	if n := w.unknown.Load(); n > 0 {
+		run.Log().Warn("documents were being changed when their chunk was cut off: what others wrote to them since can't be told apart, and was replaced", "documents", n)
+	}
 	done := &Undone{Undoes: u.Run, Summary: s}
 	if err == nil && s.Changed+s.Deleted+s.Written == 0 {
 		done.Nothing = true
 		run.Log().Info("there was nothing left to undo: all that the run changed is as it was before", "undoes", u.Run)
 	}
 	return done, err
-}
-
-// pastRun is a run that is undone: the items of the undo are the changes in its journal.
-type pastRun struct {
-	run                  store.Run
-	database, collection string
-	total, journal       int64 // changes, and bytes
-	prior                *priorUndo
-}
-
-// nothing tells why there is nothing to undo, or "".
-func (p *pastRun) nothing() string {
-	switch {
-	case p.total == 0:
-		return "the run has changed nothing"
-	case p.prior.complete():
-		return "it was undone already, by " + p.prior.run
-	}
-	return ""
-}
-
-// examine looks whether a run can be undone.
-func examine(ctx context.Context, s *store.Store, id, self string) (*pastRun, error) {
-	run, err := s.Run(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if err := undoable(run); err != nil {
-		return nil, err
-	}
-	walk := s.Walk(run.ID, 0)
-	if _, err := walk.Partition(ctx, store.PlanNumber); errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("%w: there is no journal of %s; either its script %s is no backfill, or it was pruned", ErrNoUndo, run.ID, run.Script)
-	} else if err != nil {
-		return nil, err
-	}
-	parts, err := walk.Partitions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var counts store.Counts
-	for _, p := range parts {
-		counts.Add(p.Counts)
-	}
-	past := &pastRun{run: run, journal: counts.Journal, total: counts.Changed + counts.Deleted + counts.Written}
-	if past.total == 0 && counts.Journal == 0 {
-		return past, nil
-	}
-	if counts.Journal == 0 {
-		return nil, fmt.Errorf("%w: %s kept no journal (its mode was off)", ErrNoUndo, run.ID)
-	}
-	if err := refuseSecond(ctx, s, run.ID, self); err != nil {
-		return nil, err
-	}
-	if past.prior, err = findPrior(ctx, s, run.ID, self); err != nil {
-		return nil, err
-	}
-	return past, past.look(ctx, s)
-}
-
-// measure looks whether all of the journal is there. That takes a while for a large one.
-func (p *pastRun) measure(ctx context.Context, s *store.Store) error {
-	if p.journal == 0 || p.nothing() != "" {
-		return nil
-	}
-	_, bytes, err := s.JournalSize(ctx, p.run.ID)
-	if err == nil && bytes < p.journal {
-		err = fmt.Errorf("%w: the journal of %s was pruned: %d of its %d bytes are left", ErrNoUndo, p.run.ID, bytes, p.journal)
-	}
-	return err
-}
-
-// look finds out from the journal's end which collection it is about, and whether it holds enough.
-func (p *pastRun) look(ctx context.Context, s *store.Store) error {
-	last, err := readSequence(ctx, s, store.JournalID{Run: p.run.ID})
-	if err != nil {
-		return err
-	}
-	if len(last.entries) == 0 {
-		return fmt.Errorf("%w: the journal of %s was pruned", ErrNoUndo, p.run.ID)
-	}
-	if last.entries[0].IDOnly {
-		return fmt.Errorf("%w: the journal of %s has only the _ids of what it changed (its mode was ids)", ErrNoUndo, p.run.ID)
-	}
-	var ok bool
-	if p.database, p.collection, ok = cutNamespace(last.ns); !ok {
-		return fmt.Errorf("%w: the journal of %s doesn't say which collection it is about: %q", ErrNoUndo, p.run.ID, last.ns)
-	}
-	return nil
-}
-
-func (*pastRun) kind() string { return "journal" }
-
-// reader implements [Source].
-func (p *pastRun) reader(e *engine) (reader, error) { return &pastReader{p, e}, nil }
-
-// pastReader makes the plan of an undo. What it undoes, undoWork reads.
-type pastReader struct {
-	past *pastRun
-	e    *engine
-}
-
-// check refuses to write to what took the collection's place.
-func (r *pastReader) check(ctx context.Context) error {
-	_, err := r.e.writable(ctx) // where it was dropped, documents that were deleted make it again
-	return err
-}
-
-// plan makes sure that the run that is undone doesn't write any more: its process may have been declared dead and live on.
-func (r *pastReader) plan(ctx context.Context) ([]store.Partition, int64, error) {
-	epoch := r.past.run.Lease.Epoch + 1
-	if _, err := takeOver(ctx, r.e.client, r.e.store.Walk(r.past.run.ID, epoch), epoch, r.e.log); err != nil {
-		return nil, 0, err
-	}
-	return []store.Partition{{}}, r.past.total, nil
-}
-
-func (r *pastReader) read(context.Context, store.Partition, int, int) (batch, error) {
-	return batch{}, errors.New("a journal can only be undone")
 }
 
 // where is the place in a journal: of the sequence, so many entries are left to be undone. The cursor of an undo holds it.

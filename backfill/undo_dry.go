@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki/internal/journal"
 	"github.com/rikki-go/rikki/internal/store"
@@ -25,6 +26,12 @@ type UndoForecast struct {
 	Unchanged int64 `json:"unchanged,omitempty"`
 
 	Conflicts []UndoConflict `json:"conflicts,omitempty"` // of the sample
+
+	// Warnings are what is known to be in the way of some changes: a collection that isn't there any more, a right that the
+	// account hasn't.
+	Warnings []string `json:"warnings,omitempty"`
+
+	refused []refusal
 }
 
 // UndoConflict is a change that would stay, because others have changed the document since.
@@ -34,37 +41,75 @@ type UndoConflict struct {
 	Reason    string `json:"reason"`
 }
 
-// undoSample is how many changes a dry run undoes.
-const undoSample = 1000
+const (
+	// undoSample is how many changes a dry run undoes.
+	undoSample = 1000
+	// undoRefusals is how many documents the server may refuse. For each of them the dry run begins anew, so there is an end to it.
+	undoRefusals = 100
+)
 
 // dryRun undoes the newest changes in the transaction of the dry run.
 func (w *undoWork) dryRun(ctx context.Context, e *engine) (any, error) {
 	e.use(e.run.Client(), e.run.DB())
 	e.store = store.New(e.client.Database(e.run.HistoryDatabase()))
-	f := &UndoForecast{Undoes: w.past.run.ID, Collection: e.ns(), Changes: w.past.total}
+	if err := (&pastReader{w.past, e}).look(mongo.NewSessionContext(ctx, nil)); err != nil {
+		return nil, err
+	}
+	f := &UndoForecast{Undoes: w.past.run.ID, Collection: e.ns(), Changes: w.past.found.Entries, Warnings: w.past.warnings()}
 	e.run.Progress().SetTotal(min(f.Changes, undoSample))
-	part := store.Partition{}
+	part, met, memory, counts := store.Partition{}, newTrouble(), newMemory(e), store.Counts{}
 	for !part.Done && f.Sampled < undoSample {
 		c := &chunk{
 			e: e, part: part, size: int(undoSample - f.Sampled), bytes: chunkBytes, journal: journal.NewWriter(JournalOff),
-			trouble: newTrouble(), dry: true,
+			trouble: met, memory: memory, dry: true,
 		}
-		if err := w.chunk(ctx, c); err != nil {
-			var doc *documentError
-			if errors.As(err, &doc) && doc.class == classConflict {
-				// Nothing can be done in the transaction any more: the sample ends here.
-				f.conflict(c.keys[doc.index], doc.err.Error())
-				return f, nil
+		err := w.chunk(ctx, c)
+		if errors.Is(err, journal.ErrTooLarge) {
+			return f, nil // the sample ends at a document that would take another chunk
+		}
+		if doc, ok := errors.AsType[*documentError](err); ok && doc.index >= 0 && c.blame(doc.index, doc.class, doc.err, 1) {
+			// Nothing can be done in the transaction any more: all of it is done again in another one, but for this document.
+			f.empty()
+			part, counts = store.Partition{}, store.Counts{}
+			if f.refused = append(f.refused, refusal{c.keys[doc.index], doc.err.Error()}); len(f.refused) == undoRefusals {
+				return f.onlyRefused(), nil
 			}
+			if err := e.run.Restart(ctx); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		f.add(c)
+		counts.Add(c.counts)
 		e.run.Progress().Set(f.Sampled)
-		e.count2run(c.counts)
 		part = c.after()
 		f.Complete = part.Done
 	}
+	e.count2run(counts)
 	return f, nil
+}
+
+// empty forgets what is found out again.
+func (f *UndoForecast) empty() {
+	*f = UndoForecast{Undoes: f.Undoes, Collection: f.Collection, Changes: f.Changes, Warnings: f.Warnings, refused: f.refused}
+}
+
+// onlyRefused is what there is to say when too many documents are refused: which.
+func (f *UndoForecast) onlyRefused() *UndoForecast {
+	f.Sampled = int64(len(f.refused))
+	for _, r := range f.refused {
+		f.conflict(r.key, r.reason)
+	}
+	return f
+}
+
+// refusal is a document that the server refuses.
+type refusal struct {
+	key    bson.RawValue
+	reason string
 }
 
 func (f *UndoForecast) add(c *chunk) {

@@ -3,6 +3,7 @@ package backfill
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -12,10 +13,22 @@ import (
 // priorUndo is an earlier undo of the same run. What it has taken back is not looked at again: a document that the run changed
 // more than once would look as if others had changed it.
 type priorUndo struct {
-	run  string
-	done bool  // it came to the journal's end
-	at   where // if not, how far it came
-	left int64 // changes that it could not take back
+	run   string
+	parts []priorPart
+	left  int64 // changes that it could not take back
+	// before are the undos that were in effect when it began. What they had taken back, it passed by: that is theirs, and back again
+	// once they are undone.
+	before []*priorUndo
+	// undone says that it was undone in its turn, if perhaps not to its end.
+	undone bool
+}
+
+// priorPart is how far an earlier undo came in one of its partitions.
+type priorPart struct {
+	lower, upper int64
+	bounded      bool
+	done         bool
+	at           where
 }
 
 // refuseSecond refuses an undo of a run while an older one is under way or could go on: they would take each other's work for
@@ -47,84 +60,155 @@ func refuseSecond(ctx context.Context, s *store.Store, run, self string) error {
 	return nil
 }
 
-// findPrior returns the last undo of a run that is still in effect, or nil.
-func findPrior(ctx context.Context, s *store.Store, run, self string) (*priorUndo, error) {
-	undo, err := lastUndo(ctx, s, run, self)
-	if err != nil || undo == nil {
+// findPriors returns the earlier undos of a run that are in effect, the oldest first.
+func findPriors(ctx context.Context, s *store.Store, run, self string) ([]*priorUndo, error) {
+	children, err := begunUndos(ctx, s, run, self)
+	if err != nil {
 		return nil, err
 	}
-	if redo, err := lastUndo(ctx, s, undo.ID, self); err != nil || redo != nil {
-		return nil, err // the undo was undone in its turn, if perhaps not to its end
+	type known struct {
+		*priorUndo
+		child store.Run
+		redos []store.Run
 	}
-	part, err := s.Walk(undo.ID, 0).Partition(ctx, 0)
-	if err != nil {
-		return nil, fmt.Errorf("looking at the earlier undo %s: %w", undo.ID, err)
+	var all []known
+	for _, child := range children {
+		k := known{child: child, priorUndo: &priorUndo{run: child.ID}}
+		if k.redos, err = begunUndos(ctx, s, child.ID, self); err != nil {
+			return nil, err
+		}
+		k.undone = len(k.redos) > 0
+		if err := k.read(ctx, s); err != nil {
+			return nil, err
+		}
+		for _, earlier := range all {
+			if len(earlier.redos) == 0 || earlier.redos[0].CreatedAt.After(child.CreatedAt) {
+				k.before = append(k.before, earlier.priorUndo)
+			}
+		}
+		all = append(all, k)
 	}
-	p := &priorUndo{run: undo.ID, done: part.Done, left: part.Counts.Conflicts + part.Counts.Failed}
-	if !part.Cursor.IsZero() {
-		if err := part.Cursor.Unmarshal(&p.at); err != nil {
-			return nil, fmt.Errorf("looking at the earlier undo %s: %w", undo.ID, err)
+	var priors []*priorUndo
+	for _, k := range all {
+		if !k.undone {
+			priors = append(priors, k.priorUndo)
 		}
 	}
-	return p, nil
+	return priors, nil
 }
 
-// lastUndo is the last run that undid something of a run, whatever became of it later.
-func lastUndo(ctx context.Context, s *store.Store, run, self string) (*store.Run, error) {
+// begunUndos are the runs that undid something of a run, the oldest first, whatever became of them later.
+func begunUndos(ctx context.Context, s *store.Store, run, self string) ([]store.Run, error) {
 	children, err := s.Children(ctx, run)
 	if err != nil {
 		return nil, err
 	}
-	var last *store.Run
-	for i, child := range children {
+	var begun []store.Run
+	for _, child := range slices.Backward(children) {
 		if child.Script != UndoName || child.DryRun || child.ID == self || !child.State.Final() {
 			continue
 		}
-		if last != nil && !child.CreatedAt.After(last.CreatedAt) {
-			continue
-		}
-		if parts, err := s.Walk(child.ID, 0).Partitions(ctx); err != nil {
+		parts, err := s.Walk(child.ID, 0).Partitions(ctx)
+		if err != nil {
 			return nil, err
-		} else if len(parts) > 0 && parts[0].Chunk > 0 {
-			last = &children[i]
+		}
+		if slices.ContainsFunc(parts, func(p store.Partition) bool { return p.Chunk > 0 }) {
+			begun = append(begun, child)
 		}
 	}
-	return last, nil
+	return begun, nil
+}
+
+// read finds out how far it came.
+func (p *priorUndo) read(ctx context.Context, s *store.Store) error {
+	parts, err := s.Walk(p.run, 0).Partitions(ctx)
+	if err != nil {
+		return fmt.Errorf("looking at the earlier undo %s: %w", p.run, err)
+	}
+	for _, part := range parts {
+		at, err := start(part)
+		if err != nil {
+			return fmt.Errorf("looking at the earlier undo %s: %w", p.run, err)
+		}
+		prior := priorPart{done: part.Done, at: at}
+		prior.lower, _ = part.Lower.Int64OK()
+		prior.upper, prior.bounded = part.Upper.Int64OK()
+		p.left += part.Counts.Conflicts + part.Counts.Failed
+		p.parts = append(p.parts, prior)
+	}
+	return nil
 }
 
 // complete tells whether nothing is left to undo.
-func (p *priorUndo) complete() bool { return p != nil && p.done && p.left == 0 }
-
-// passed tells whether the earlier undo came to this change.
-func (p *priorUndo) passed(s undoStep) bool {
-	return p != nil && (p.done || s.seq > p.at.Seq || s.seq == p.at.Seq && s.index >= p.at.Left)
+func (p *priorUndo) complete() bool {
+	return p.left == 0 && !slices.ContainsFunc(p.parts, func(part priorPart) bool { return !part.done }) &&
+		!slices.ContainsFunc(p.before, func(earlier *priorUndo) bool { return earlier.undone })
 }
 
-// undoneBefore tells of each change whether the earlier undo has taken it back.
-func (w *undoWork) undoneBefore(ctx context.Context, s *store.Store, steps []undoStep) ([]bool, error) {
-	undone := make([]bool, len(steps))
-	var keys []bson.RawValue
-	for i, step := range steps {
-		if w.past.prior.passed(step) {
-			undone[i] = true
-			keys = append(keys, undoKey(step.ns, step.entry.ID, step.seq))
+// passed tells whether it came to a change.
+func (p *priorUndo) passed(s undoStep) bool {
+	for _, part := range p.parts {
+		if part.bounded && (s.of.seq <= part.lower || s.of.seq > part.upper) {
+			continue
 		}
+		return part.done || part.at.Seq != 0 && (s.of.seq > part.at.Seq || s.of.seq == part.at.Seq && s.index >= part.at.Left)
 	}
-	if len(keys) == 0 || w.past.prior.left == 0 {
-		return undone, nil
-	}
-	failed, err := s.FailedAmong(ctx, w.past.prior.run, keys)
-	if err != nil {
-		return nil, err
-	}
-	known := make(map[string]bool, len(failed))
-	for _, f := range failed {
-		known[string(f.Key.Value)] = true
-	}
-	for i, step := range steps {
-		if undone[i] && known[string(undoKey(step.ns, step.entry.ID, step.seq).Value)] {
-			undone[i] = false
+	return false
+}
+
+// undoneBefore tells of each change whether an earlier undo has taken it back.
+func (p *pastRun) undoneBefore(ctx context.Context, s *store.Store, steps []undoStep) ([]bool, error) {
+	undone := make([]bool, len(steps))
+	own := make(map[*priorUndo][]bool)
+	for _, prior := range p.priors {
+		took, err := prior.took(ctx, s, steps, own)
+		if err != nil {
+			return nil, err
+		}
+		for i := range steps {
+			undone[i] = undone[i] || took[i]
 		}
 	}
 	return undone, nil
 }
+
+// took tells of each change whether this undo has taken it back itself.
+func (p *priorUndo) took(ctx context.Context, s *store.Store, steps []undoStep, known map[*priorUndo][]bool) ([]bool, error) {
+	if took, ok := known[p]; ok {
+		return took, nil
+	}
+	took := make([]bool, len(steps))
+	var keys []bson.RawValue
+	for i, step := range steps {
+		if took[i] = p.passed(step); took[i] && p.left > 0 {
+			keys = append(keys, step.key())
+		}
+	}
+	if len(keys) > 0 {
+		failed, err := s.FailedAmong(ctx, p.run, keys)
+		if err != nil {
+			return nil, err
+		}
+		couldNot := make(map[string]bool, len(failed))
+		for _, f := range failed {
+			couldNot[string(f.Key.Value)] = true
+		}
+		for i, step := range steps {
+			took[i] = took[i] && !couldNot[string(step.key().Value)]
+		}
+	}
+	for _, earlier := range p.before {
+		theirs, err := earlier.took(ctx, s, steps, known)
+		if err != nil {
+			return nil, err
+		}
+		for i := range steps {
+			took[i] = took[i] && !theirs[i]
+		}
+	}
+	known[p] = took
+	return took, nil
+}
+
+// key names a change in the failures of an undo.
+func (s undoStep) key() bson.RawValue { return undoKey(s.ns, s.id, s.of.seq) }

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
-	"go.mongodb.org/mongo-driver/v2/mongo/options"
-	"go.mongodb.org/mongo-driver/v2/mongo/readconcern"
-	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
 
 	"github.com/rikki-go/rikki/internal/journal"
 	"github.com/rikki-go/rikki/internal/point"
@@ -18,16 +15,11 @@ import (
 	"github.com/rikki-go/rikki/internal/store"
 )
 
-// undoWork undoes a journal, the newest change first. There is one partition, so one worker at a time uses it.
+// undoWork undoes a journal, the newest change of each partition first.
 type undoWork struct {
-	past   *pastRun
-	held   sequence // the one read last
-	others map[string]*mongo.Collection
-	// limit keeps chunks small for a while where unique indexes are in the way; tried is where the last attempt began.
-	limit int
-	tried where
-	// average is the size of the documents of the last chunk: small changes can be about large documents.
-	average int
+	past *pastRun
+	// unknown counts documents that were being changed when their chunk was cut off, on a server without transactions.
+	unknown atomic.Int64
 }
 
 // classConflict is the class of failures that are changes of others since the run.
@@ -43,8 +35,7 @@ type undoDoc struct {
 
 // undoTarget is the documents of one collection, in the order in which they are undone.
 type undoTarget struct {
-	coll *mongo.Collection
-	ns   string // as the journal says it: "" for the run's own collection
+	*place
 	docs map[string]*undoDoc
 	list []*undoDoc
 }
@@ -55,28 +46,32 @@ func (w *undoWork) leftover(context.Context, *engine, store.Partition, int) (lef
 	return leftover{end: true}, nil // a conflict is known, and all else is done
 }
 
+// whole is asked before the run succeeds.
+func (w *undoWork) whole(matched int64) error { return w.past.whole(matched) }
+
 func (w *undoWork) chunk(ctx context.Context, c *chunk) error {
-	var at where
-	if !c.part.Cursor.IsZero() {
-		if err := c.part.Cursor.Unmarshal(&at); err != nil {
-			return fmt.Errorf("the cursor of an undo: %w", err)
-		}
+	at, err := start(c.part)
+	if err != nil {
+		return err
 	}
-	steps, behind, end, err := w.gather(ctx, c.e.store, at, w.size(at, c.size, c.bytes), c.bytes)
+	steps, behind, end, err := w.gather(ctx, c, at, c.memory.undo.size(at, c.size, c.bytes))
 	if err != nil {
 		return err
 	}
 	if len(steps) == 0 {
 		return c.advance(ctx, bson.RawValue{}, end)
 	}
-	c.size = len(steps)
+	c.size, c.others = len(steps), nil
 	c.counts.Matched = int64(len(steps))
-	undone, err := w.undoneBefore(ctx, c.e.store, steps)
+	undone, err := w.past.undoneBefore(ctx, c.e.store, steps)
 	if err != nil {
 		return err
 	}
 	steps = w.left(c, steps, undone)
-	targets := w.targets(c, steps)
+	targets, err := w.targets(ctx, c, steps)
+	if err != nil {
+		return err
+	}
 	read := 0
 	for _, t := range targets {
 		n, err := t.load(ctx, c)
@@ -85,7 +80,7 @@ func (w *undoWork) chunk(ctx context.Context, c *chunk) error {
 		}
 		read += n
 	}
-	w.average = read / max(1, len(steps))
+	c.memory.undo.average = read / max(1, len(steps))
 	if err := w.restore(c, steps, targets); err != nil {
 		return err
 	}
@@ -94,26 +89,34 @@ func (w *undoWork) chunk(ctx context.Context, c *chunk) error {
 	}
 	point.Reached("undo.chunk")
 	for _, t := range targets {
+		if err := t.note(c); err != nil {
+			return err
+		}
+	}
+	if err := c.announce(ctx); err != nil {
+		return err
+	}
+	for _, t := range targets {
 		if err := t.write(ctx, c); err != nil {
-			return w.inTheWay(c, err)
+			return w.inTheWay(c, t, err)
 		}
 	}
 	return nil
 }
 
 // size is how many changes to undo in a chunk.
-func (w *undoWork) size(at where, wanted, bytes int) int {
-	if w.average > 0 {
-		wanted = min(wanted, max(1, bytes/w.average))
+func (m *undoMemory) size(at where, wanted, bytes int) int {
+	if m.average > 0 {
+		wanted = min(wanted, max(1, bytes/m.average))
 	}
-	if w.limit > 0 && at != w.tried {
-		w.limit *= 2
+	if m.limit > 0 && at != m.tried {
+		m.limit *= 2
 	}
-	if w.tried = at; w.limit >= wanted {
-		w.limit = 0
+	if m.tried = at; m.limit >= wanted {
+		m.limit = 0
 	}
-	if w.limit > 0 {
-		return w.limit
+	if m.limit > 0 {
+		return m.limit
 	}
 	return wanted
 }
@@ -132,43 +135,35 @@ func (w *undoWork) left(c *chunk, steps []undoStep, undone []bool) []undoStep {
 }
 
 // targets sorts the documents by collection.
-func (w *undoWork) targets(c *chunk, steps []undoStep) []*undoTarget {
+func (w *undoWork) targets(ctx context.Context, c *chunk, steps []undoStep) ([]*undoTarget, error) {
 	var list []*undoTarget
 	byName := make(map[string]*undoTarget)
 	c.keys = c.keys[:0]
 	for _, s := range steps {
 		t := byName[s.ns]
 		if t == nil {
-			t = &undoTarget{coll: w.collection(c.e, s.ns), ns: s.ns, docs: map[string]*undoDoc{}}
-			if s.ns == c.e.ns() {
-				t.ns = ""
+			place, err := w.past.placeOf(ctx, c.e, s.ns)
+			if err != nil {
+				return nil, err
 			}
+			t = &undoTarget{place: place, docs: map[string]*undoDoc{}}
 			byName[s.ns] = t
 			list = append(list, t)
 		}
-		key := valueKey(s.entry.ID)
+		key := valueKey(s.id)
 		if t.docs[key] != nil {
 			continue
 		}
-		d := &undoDoc{id: s.entry.ID, key: undoKey(s.ns, s.entry.ID, 0), index: len(c.keys)}
+		d := &undoDoc{id: s.id, key: undoKey(s.ns, s.id, 0), index: len(c.keys)}
 		c.keys = append(c.keys, d.key)
 		t.docs[key] = d
 		t.list = append(t.list, d)
 	}
-	return list
+	return list, nil
 }
 
-func (w *undoWork) collection(e *engine, ns string) *mongo.Collection {
-	if ns == e.ns() {
-		return e.coll
-	}
-	if w.others[ns] == nil {
-		db, name, _ := cutNamespace(ns)
-		w.others[ns] = e.client.Database(db).Collection(name, options.Collection().
-			SetWriteConcern(writeconcern.Majority()).SetReadConcern(readconcern.Majority()))
-	}
-	return w.others[ns]
-}
+// namespace is database.collection.
+func (p *place) namespace() string { return p.coll.Database().Name() + "." + p.coll.Name() }
 
 // undoKey names a document in the failures of an undo, which can touch several collections, and a document more than once.
 func undoKey(ns string, id bson.RawValue, seq int64) bson.RawValue {
@@ -181,14 +176,21 @@ func undoKey(ns string, id bson.RawValue, seq int64) bson.RawValue {
 
 // load reads the documents as they are now, and tells how much that was. It stops where it becomes too much for one chunk.
 func (t *undoTarget) load(ctx context.Context, c *chunk) (bytes int, err error) {
+	if t.unfit != "" {
+		return 0, nil
+	}
 	ids := make([]bson.RawValue, len(t.list))
 	for i, d := range t.list {
 		ids[i] = d.id
 	}
-	cur, err := t.coll.Find(ctx, bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}},
-		options.Find().SetBatchSize(int32(len(ids))+1).SetComment(c.e.run.ID())) //nolint:gosec // a chunk
+	find := bson.D{
+		{Key: "find", Value: t.coll.Name()},
+		{Key: "filter", Value: bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: ids}}}}},
+		{Key: "batchSize", Value: len(ids) + 1},
+	}
+	cur, err := c.e.queryOf(ctx, t.coll, t.uuid, find)
 	if err != nil {
-		return 0, fmt.Errorf("reading %s: %w", t.coll.Name(), err)
+		return 0, err
 	}
 	defer func() { _ = cur.Close(context.WithoutCancel(ctx)) }() // what it could say, Next says
 	for cur.Next(ctx) {
@@ -212,21 +214,32 @@ const maxLoad = 4 << 20
 func (w *undoWork) restore(c *chunk, steps []undoStep, targets []*undoTarget) error {
 	byName := make(map[string]*undoTarget, len(targets))
 	for _, t := range targets {
-		byName[t.coll.Database().Name()+"."+t.coll.Name()] = t
+		byName[t.namespace()] = t
 	}
 	for _, s := range steps {
 		t := byName[s.ns]
-		d := t.docs[valueKey(s.entry.ID)]
+		d := t.docs[valueKey(s.id)]
 		if why, ok := c.poison[exactKey(d.key)]; ok {
 			c.conflict(s, why)
 			continue
 		}
-		r, err := s.entry.Restore(d.now)
+		if t.unfit != "" {
+			c.conflict(s, reason{class: classConflict, message: t.unfit, attempts: 1})
+			continue
+		}
+		entry, err := s.of.chunk.Entry(s.index)
+		if err != nil {
+			return fmt.Errorf("the journal of run %s, sequence %d: %w", w.past.run.ID, s.of.seq, err)
+		}
+		r, err := entry.Restore(d.now)
 		if errors.Is(err, journal.ErrNotUndoable) {
 			return fmt.Errorf("%w: %w", ErrNoUndo, err)
 		}
 		if err != nil {
-			return fmt.Errorf("undoing the change of %s in %s: %w", s.entry.ID, s.ns, err)
+			return fmt.Errorf("undoing the change of %s in %s: %w", s.id, s.ns, err)
+		}
+		if entry.AfterUnknown() && r.Action != journal.ActionNone {
+			w.unknown.Add(1)
 		}
 		switch r.Action {
 		case journal.ActionReplace, journal.ActionInsert:
@@ -248,11 +261,11 @@ func (w *undoWork) restore(c *chunk, steps []undoStep, targets []*undoTarget) er
 // conflict records a change that stays as it is.
 func (c *chunk) conflict(s undoStep, why reason) {
 	if why.class != classConflict {
-		c.fail(undoKey(s.ns, s.entry.ID, s.seq), why)
+		c.fail(s.key(), why)
 		return
 	}
 	c.counts.Conflicts++
-	c.note(undoKey(s.ns, s.entry.ID, s.seq), why)
+	c.note(s.key(), why)
 }
 
 func conflictText(conflicts []journal.Conflict) string {
@@ -266,89 +279,4 @@ func conflictText(conflicts []journal.Conflict) string {
 		texts = append(texts, c.String())
 	}
 	return strings.Join(texts, "; ")
-}
-
-// write does what restore has computed. Deletions come first and insertions last: each state between is a part of one that
-// was there before, so that no unique index is in the way of what had been possible. Updates go back the way they came.
-func (t *undoTarget) write(ctx context.Context, c *chunk) error {
-	updates, deletes := newStatements(c.e, t.coll), newStatements(c.e, t.coll)
-	var inserts []any
-	var inserted []int
-	for _, d := range t.list {
-		switch {
-		case string(d.before) == string(d.now):
-			continue
-		case d.now == nil:
-			deletes.remove(d.index, d.id)
-		case d.before == nil:
-			inserts, inserted = append(inserts, d.now), append(inserted, d.index)
-		default:
-			updates.restore(d.index, d.id, d.now)
-		}
-		if _, err := c.journal.Add(t.ns, d.before, d.now); err != nil {
-			return err
-		}
-	}
-	first, err := deletes.send(ctx)
-	if err != nil {
-		return err
-	}
-	second, err := updates.send(ctx)
-	if err != nil {
-		return err
-	}
-	deleted, changed := first.deleted, second.changed
-	if len(inserts) > 0 {
-		if _, err := t.coll.InsertMany(ctx, inserts, options.InsertMany().SetComment(c.e.run.ID())); err != nil {
-			return insertError(err, inserted)
-		}
-		changed += int64(len(inserts))
-	}
-	if t.ns == "" {
-		c.counts.Changed += changed
-		c.counts.Deleted += deleted
-	} else {
-		c.counts.Written += changed + deleted
-	}
-	return nil
-}
-
-// restore replaces a document. One with fields that begin with a dollar can't be replaced as such.
-func (s *statements) restore(index int, id bson.RawValue, doc bson.Raw) {
-	elements, err := doc.Elements()
-	for _, e := range elements {
-		if err == nil && strings.HasPrefix(e.Key(), "$") {
-			stage := bson.D{{Key: "$replaceWith", Value: bson.D{{Key: "$literal", Value: doc}}}}
-			if kind, data, err := bson.MarshalValue(bson.A{stage}); err == nil {
-				s.update(index, id, bson.RawValue{Type: kind, Value: data})
-				return
-			}
-		}
-	}
-	s.replace(index, id, doc, false)
-}
-
-// insertError tells which document can't be inserted.
-func insertError(err error, index []int) error {
-	bulk, ok := errors.AsType[mongo.BulkWriteException](err)
-	if !ok || len(bulk.WriteErrors) == 0 {
-		return fmt.Errorf("inserting what was deleted: %w", err)
-	}
-	first := bulk.WriteErrors[0]
-	we := mongo.WriteException{WriteErrors: mongo.WriteErrors{first.WriteError}}
-	return &documentError{index: index[min(first.Index, len(index)-1)], class: classOf(we), err: we}
-}
-
-// inTheWay makes a clash in a unique index a conflict. In a chunk of several documents it can be one with another of them
-// whose turn comes later, so the chunk gets smaller first.
-func (w *undoWork) inTheWay(c *chunk, err error) error {
-	doc, ok := errors.AsType[*documentError](err)
-	if !ok || !mongo.IsDuplicateKeyError(err) {
-		return err
-	}
-	index := doc.index
-	if len(c.keys) > 1 && !c.dry {
-		index, w.limit = -1, max(1, c.size/2)
-	}
-	return &documentError{index: index, class: classConflict, err: fmt.Errorf("a unique index is in the way: %w", err)}
 }

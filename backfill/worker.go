@@ -39,6 +39,10 @@ type chunk struct {
 	told     int // bytes of their messages
 	step     store.Step
 	dry      bool // nothing of Rikki's own is written
+	// elsewhere says that documents were changed which other chunks may change too, and others names the collections beside the run's own
+	// that were written to.
+	elsewhere bool
+	others    []string
 }
 
 // trouble is what earlier attempts at the same documents have met.
@@ -358,41 +362,6 @@ func (c *chunk) record(ctx context.Context) error {
 		return c.e.walk.Advance(ctx, c.step)
 	}
 	return c.e.walk.Count(ctx, c.part.N, minus(c.counts, c.known))
-}
-
-// keep writes the journal, as far as it isn't written.
-func (c *chunk) keep(ctx context.Context) error {
-	if c.ahead == nil {
-		if err := c.guard(c.journal); err != nil {
-			return err
-		}
-		_, err := c.writeJournal(ctx, c.journal)
-		return err
-	}
-	if err := c.announce(ctx); err != nil {
-		return err
-	}
-	return c.settle(ctx)
-}
-
-// writeJournal writes the entries of one writer, as a sequence of their own.
-func (c *chunk) writeJournal(ctx context.Context, w *journal.Writer) (seq int64, err error) {
-	seq = c.e.seq.Add(1)
-	docs, err := w.Documents(func(part int) bson.D {
-		return bson.D{
-			{Key: "_id", Value: store.JournalID{Run: c.e.run.ID(), Seq: seq, Part: part}},
-			{Key: "n", Value: c.part.N},
-			{Key: "c", Value: c.part.Chunk},
-			{Key: "ns", Value: c.e.ns()},
-		}
-	})
-	if err != nil {
-		return 0, err
-	}
-	for _, doc := range docs {
-		c.counts.Journal += int64(len(doc))
-	}
-	return seq, c.e.store.AppendJournal(ctx, c.e.run.ID(), docs)
 }
 
 // after is the partition once the chunk is committed.

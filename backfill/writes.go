@@ -316,7 +316,8 @@ func (w *writes) journal(t *target, im *images) error {
 // run does all writes, and fills the journal.
 func (w *writes) run(ctx context.Context) error {
 	targets := []*target{w.own}
-	for _, ns := range slices.Sorted(maps.Keys(w.other)) {
+	w.c.elsewhere, w.c.others = w.elsewhere, slices.Sorted(maps.Keys(w.other))
+	for _, ns := range w.c.others {
 		targets = append(targets, w.other[ns])
 	}
 	if w.c.ahead != nil {

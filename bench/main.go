@@ -118,8 +118,8 @@ func run(ctx context.Context, s settings, out, news io.Writer) (err error) {
 	return report.print(out)
 }
 
-// limit bounds one execution. A peer that needs longer hangs, however busy the machine is.
-const limit = 10 * time.Minute
+// limit bounds one execution. A peer that needs longer hangs.
+const limit = time.Minute
 
 // once runs a peer and checks that it did its work.
 func (b *bench) once(ctx context.Context, p peer) (measure.Sample, error) {

@@ -53,12 +53,6 @@ func naiveQueue(ctx context.Context, w *faultrig.Worker) error {
 	}
 	defer client.Disconnect(context.WithoutCancel(ctx)) //nolint:errcheck // the process ends
 	jobs := client.Database(p.Database).Collection("jobs")
-	w.Say("ready", nil)
-	for n := int64(0); n == 0; { // all of them begin at once
-		if n, err = jobs.CountDocuments(ctx, bson.D{}); err != nil {
-			return err
-		}
-	}
 	for {
 		var job struct {
 			ID string `bson:"_id"`
@@ -83,21 +77,17 @@ func naiveQueue(ctx context.Context, w *faultrig.Worker) error {
 func TestANaiveQueueIsFoundOut(t *testing.T) {
 	t.Parallel()
 	s := onShared(t)
+	var ids []string
+	for i := range 300 {
+		id := fmt.Sprint("job", i)
+		ids = append(ids, id)
+		if _, err := s.db.Collection("jobs").InsertOne(t.Context(), bson.D{{Key: "_id", Value: id}, {Key: "state", Value: "queued"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var fleet []*faultrig.Process
 	for range 5 {
 		fleet = append(fleet, faultrig.Start(t, "naive", s.place))
-	}
-	for _, p := range fleet {
-		p.Await(t, "ready")
-	}
-	var ids []string
-	var jobs []bson.D
-	for i := range 300 {
-		id := fmt.Sprint("job", i)
-		ids, jobs = append(ids, id), append(jobs, bson.D{{Key: "_id", Value: id}, {Key: "state", Value: "queued"}})
-	}
-	if _, err := s.db.Collection("jobs").InsertMany(t.Context(), jobs); err != nil {
-		t.Fatal(err)
 	}
 	for _, p := range fleet {
 		if code := p.Wait(t, time.Minute); code != 0 {

@@ -279,21 +279,14 @@ func TestManyWorkersTakeEachRunOnce(t *testing.T) {
 	s := onShared(t)
 	s.Workers, s.Pool = 10, 12
 	n := rounds(t, 200)
-	var fleet []*faultrig.Process
-	for range 5 {
-		p := faultrig.Start(t, "serve", s.place)
-		fleet, s.alive = append(fleet, p), append(s.alive, p)
-	}
-	for _, p := range fleet { // all of them begin at once, when everything is queued
-		p.Await(t, "ready")
-		p.Freeze(t)
-	}
 	var ids []string
 	for range n {
 		ids = append(ids, s.enqueue(t, "once", &Once{Coll: "did"}))
 	}
-	for _, p := range fleet {
-		p.Thaw()
+	var fleet []*faultrig.Process
+	for range 5 {
+		p := faultrig.Start(t, "serve", s.place)
+		fleet, s.alive = append(fleet, p), append(s.alive, p)
 	}
 	for _, id := range ids {
 		s.await(t, id, 2*time.Minute, rikki.Succeeded)

@@ -46,3 +46,8 @@ func (op Op) String() string {
 	}
 	return opNames[op]
 }
+
+func (op Op) bit() int64 { return 1 << op }
+
+// In tells whether a set of operations, as [Writer.Ops] gives it, has this one.
+func (op Op) In(ops int64) bool { return ops&op.bit() != 0 }

@@ -50,6 +50,7 @@ type Writer struct {
 	buf     []byte // the entries
 	packed  []byte
 	entries int
+	ops     int64
 	touched map[string]*int // how often each path of the run's own collection changed, by its encoded form
 	deleted int             // documents of it
 	whole   *names          // of documents that paths can't express
@@ -131,6 +132,7 @@ func (w *Writer) add(namespace string, before, after bson.Raw, part bool) (bool,
 }
 
 func (w *Writer) tag(op Op, namespace string, id rawbson.Element) {
+	w.ops |= op.bit()
 	tag := byte(op)
 	if namespace != "" {
 		tag |= hasNamespace
@@ -168,12 +170,15 @@ func (w *Writer) images(op Op, before, after bson.Raw) {
 // Len is the number of entries.
 func (w *Writer) Len() int { return w.entries }
 
+// Ops are the operations of the entries, as bits; see [Op.In].
+func (w *Writer) Ops() int64 { return w.ops }
+
 // Size is the number of bytes that the entries take before they are compressed.
 func (w *Writer) Size() int { return len(w.buf) }
 
 // Reset forgets all entries and paths, and the memory that an unusually large chunk took.
 func (w *Writer) Reset() {
-	w.buf, w.packed, w.entries = keep(w.buf), keep(w.packed), 0
+	w.buf, w.packed, w.entries, w.ops = keep(w.buf), keep(w.packed), 0, 0
 	w.differ.out = keep(w.differ.out)
 	clear(w.touched)
 	w.deleted = 0

@@ -69,6 +69,8 @@ type Plan struct {
 	At      time.Time `bson:"at"`
 	// Sessions are those in which owners work, by [Walk.Note].
 	Sessions []WalkSession `bson:"sessions"`
+	// Journal is how much the run keeps for its undo.
+	Journal string `bson:"journal,omitempty"`
 	// Held says that the run has paused before its final step, as asked.
 	Held bool `bson:"held,omitempty"`
 	// Target is what the run is about.
@@ -195,7 +197,7 @@ func (w *Walk) Lay(ctx context.Context, plan Plan, parts []Partition) error {
 	filter := bson.D{
 		{Key: "_id", Value: w.id(PlanNumber)}, {Key: "epoch", Value: w.epoch}, {Key: "planned", Value: bson.D{{Key: "$ne", Value: true}}},
 	}
-	facts := bson.D{{Key: "total", Value: plan.Total}, {Key: "target", Value: plan.Target}}
+	facts := bson.D{{Key: "total", Value: plan.Total}, {Key: "target", Value: plan.Target}, {Key: "journal", Value: plan.Journal}}
 	if plan.Value != nil {
 		facts = append(facts, bson.E{Key: "value", Value: plan.Value})
 	}

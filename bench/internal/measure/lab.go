@@ -80,7 +80,7 @@ func (l *Lab) Run(ctx context.Context, limit time.Duration, dir string, argv ...
 // Output runs a program without the one that measures it, and returns what it prints. The error of one that fails says what it printed
 // to stderr.
 func (l *Lab) Output(ctx context.Context, limit time.Duration, dir string, argv ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it had not ended after %s", limit))
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	out, err := l.Command(ctx, dir, argv...).Output()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {

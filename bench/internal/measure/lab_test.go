@@ -21,9 +21,6 @@ func TestOutputOfAProgramThatFails(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "exit status") || !strings.Contains(err.Error(), "no-such-command") {
 		t.Errorf("%v", err)
 	}
-	if _, err := lab.Output(t.Context(), time.Nanosecond, "", "go", "version"); err == nil || !strings.Contains(err.Error(), "it had not ended after 1ns") {
-		t.Errorf("out of time: %v", err)
-	}
 	if out, err := lab.Output(t.Context(), time.Minute, "", "go", "env", "GOOS"); err != nil || len(out) == 0 {
 		t.Errorf("%q, %v", out, err)
 	}
