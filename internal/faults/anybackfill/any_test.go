@@ -32,10 +32,12 @@ func TestMain(m *testing.M) {
 var worlds = [2]*world{{}, {standalone: true}} //nolint:gochecknoglobals // a test binary is one program with one TestMain
 
 const (
-	runEnv   = "RIKKI_ANYBACKFILL"        // see the package
-	seedsEnv = "RIKKI_ANYBACKFILL_SEEDS"  // the first seed of a duration; by default one of the moment
-	atEnv    = "RIKKI_ANYBACKFILL_ATONCE" // cases at a time
-	keepEnv  = "RIKKI_ANYBACKFILL_KEEP"   // a directory for what was found; the search goes on
+	runEnv    = "RIKKI_ANYBACKFILL"        // see the package
+	seedsEnv  = "RIKKI_ANYBACKFILL_SEEDS"  // the first seed of a duration; by default one of the moment
+	atEnv     = "RIKKI_ANYBACKFILL_ATONCE" // cases at a time
+	onlyEnv   = "RIKKI_ANYBACKFILL_KIND"   // only cases with this kind of script
+	shrinkEnv = "RIKKI_ANYBACKFILL_ASIS"   // cases are not made smaller
+	keepEnv   = "RIKKI_ANYBACKFILL_KEEP"   // a directory for what was found; the search goes on
 )
 
 // fixed is how many seeds are run without anything said, in a minute at most.
@@ -165,8 +167,14 @@ func (h *hunt) search() {
 
 // one plays the case of a seed, and makes it smaller if it fails.
 func (h *hunt) one(seed uint64) {
-	c := Generate(seed)
+	c, began := Generate(seed), time.Now()
+	if only := os.Getenv(onlyEnv); only != "" && c.Script.Kind != only {
+		return
+	}
 	log, err := h.run(c)
+	if took := time.Since(began); took > 10*time.Second && testing.Verbose() {
+		fmt.Printf("seed %d took %s: %v\n", seed, took.Round(time.Second), log)
+	}
 	h.mu.Lock()
 	h.tally.cases++
 	n := h.tally.cases
@@ -187,7 +195,7 @@ func (h *hunt) one(seed uint64) {
 	h.mu.Unlock()
 	keep := os.Getenv(keepEnv)
 	small, smallErr, smallLog := c, error(f), log
-	if f.Kind != "rig" && (keep == "" || times <= 3) {
+	if f.Kind != "rig" && os.Getenv(shrinkEnv) == "" && (keep == "" || times <= 3) {
 		small, smallErr, smallLog = h.shrink(c, f, log)
 	}
 	h.report(seed, n, f, small, smallErr, smallLog)

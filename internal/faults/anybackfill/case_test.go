@@ -14,6 +14,8 @@ import (
 type Case struct {
 	Seed       uint64     `json:"seed"`
 	Standalone bool       `json:"standalone,omitempty"`
+	URI        string     `json:"uri,omitempty"`  // options of the URI
+	Door       string     `json:"door,omitempty"` // "flags" or "spec": by the command line
 	Coll       Collection `json:"collection"`
 	Script     Script     `json:"script"`
 	Knobs      Knobs      `json:"knobs"`
@@ -63,6 +65,7 @@ const (
 	kindView   = "view"   // New of a struct with few fields
 	kindBatch  = "batch"  // NewBatch
 	kindRows   = "rows"   // a source of rows
+	kindPanic  = "panic"  // New of a type whose UnmarshalBSON panics for some, with a Throttle that does
 )
 
 // Act is what a function returns for some of the documents.
@@ -119,6 +122,9 @@ func (c *Case) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("seed %d%s", c.Seed, map[bool]string{true: ", standalone server"}[c.Standalone])
+	if c.URI+c.Door != "" {
+		line("uri %q, door %q", c.URI, c.Door)
+	}
 	if c.Coll.Collation != "" {
 		line("collation  %s", c.Coll.Collation)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/backfill"
 	"github.com/rikki-go/rikki/internal/point"
 )
 
@@ -26,6 +27,8 @@ const childMark = "ANYBACKFILL ENDED "
 type childWork struct {
 	URI, DB, Hist, Script string
 	Params                map[string]any
+	Undo                  string // the run to undo, instead of a script
+	UndoParams            backfill.UndoRun
 	Hit                   int
 }
 
@@ -60,14 +63,19 @@ func child(dir string) int {
 			select {}
 		}
 	})
-	app, err := newApp(w.URI, w.DB, w.Hist, "child-"+w.DB, nil, nil)
+	app, err := newApp(configOf(w.URI, w.DB, w.Hist, "child-"+w.DB, nil, nil))
 	if err != nil {
 		fmt.Println(err)
 		return 2
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), mostTime)
 	defer cancel()
-	res, err := app.Run(ctx, w.Script, &rikki.RunOptions{Params: w.Params})
+	var res *rikki.Result
+	if w.Undo != "" {
+		res, err = backfill.Undo(ctx, app, w.Undo, &rikki.RunOptions{Params: &w.UndoParams})
+	} else {
+		res, err = app.Run(ctx, w.Script, &rikki.RunOptions{Params: w.Params})
+	}
 	var said childSaid
 	if res != nil {
 		said.State = string(res.State)

@@ -132,7 +132,7 @@ func (m *maker) anyID(i int) any {
 	case 6:
 		return bson.Timestamp{T: uint32(i), I: 1} //nolint:gosec // small
 	case 7:
-		return pick[any](m, nil, true, false, bson.MinKey{}, bson.MaxKey{}, math.NaN(), decimal("NaN"), math.Inf(1), "", bson.D{}, bson.Symbol("y"), "\xff"+fmt.Sprint(i%3), "\xfe")
+		return pick[any](m, nil, true, false, bson.MinKey{}, bson.MaxKey{}, math.NaN(), decimal("NaN"), math.Inf(1), "", bson.D{}, bson.Symbol("y"), "\xff"+fmt.Sprint(i%3), "\xfe", "a,b", " c ", "null", "5")
 	case 8:
 		return decimal(fmt.Sprint(i, ".25"))
 	case 9:
@@ -193,7 +193,10 @@ func (m *maker) document(s style, i, n int) Doc {
 	case "int":
 		put("k", int32((i*7919+13)%(4*n+1))) //nolint:gosec // small
 	case "any":
-		if i > 0 || m.one(2) {
+		switch {
+		case i == 1 && m.one(2):
+			put("k", bson.Undefined{})
+		case i > 0 || m.one(2):
 			put("k", m.anyID(i))
 		}
 	case "text":

@@ -3,6 +3,7 @@
 package anybackfill
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
 	"github.com/rikki-go/rikki"
+	"github.com/rikki-go/rikki/cli"
 )
 
 // Finding is a promise that didn't hold.
@@ -35,7 +37,7 @@ func found(kind, format string, args ...any) error {
 }
 
 // mostTime is how long a run of a case may take, on a machine with much else to do.
-const mostTime = 60 * time.Second
+const mostTime = 30 * time.Second
 
 // game is a case that is played.
 type game struct {
@@ -62,6 +64,7 @@ type game struct {
 	gone    bool            // the collection is another one
 	lost    []Index         // indexes that are gone for the moment
 	strange bool            // there is another validator
+	wrong   error           // what was found on the way
 	log     []string
 }
 
@@ -474,15 +477,19 @@ func (g *game) main(ctx context.Context, observe rikki.Observer) (*rikki.Result,
 	name, params := g.c.scriptOf(g.dir)
 	for _, e := range g.c.Events {
 		if e.Do == "kill" {
-			return g.child(ctx, name, params, e)
+			return g.child(ctx, childWork{Script: name, Params: params}, e)
 		}
+	}
+	if g.c.Door != "" {
+		return g.byCommandLine(ctx)
 	}
 	return g.app.Run(ctx, name, &rikki.RunOptions{Params: params, Observers: []rikki.Observer{observe}})
 }
 
 // child runs the script in a process that is killed.
-func (g *game) child(ctx context.Context, name string, params map[string]any, e Event) (*rikki.Result, error) {
-	data, err := json.Marshal(childWork{URI: g.uri, DB: g.db.Name(), Hist: g.hist, Script: name, Params: params, Hit: e.N + e.Arg%40})
+func (g *game) child(ctx context.Context, w childWork, e Event) (*rikki.Result, error) {
+	w.URI, w.DB, w.Hist, w.Hit = g.uri, g.db.Name(), g.hist, e.N+e.Arg%40
+	data, err := json.Marshal(w)
 	if err != nil {
 		return nil, err
 	}
@@ -496,24 +503,21 @@ func (g *game) child(ctx context.Context, name string, params map[string]any, e 
 	if err := os.WriteFile(filepath.Join(g.dir, "case.json"), text, 0o600); err != nil {
 		return nil, err
 	}
+	known, _, _ := g.newest(ctx)
 	out, err := startChild(ctx, g.dir)
 	g.say("   the process ended: %v", err)
-	var run struct {
-		ID    string      `bson:"_id"`
-		State rikki.State `bson:"state"`
-	}
-	opts := options.FindOne().SetSort(bson.D{{Key: "created_at", Value: -1}})
-	if err := g.client.Database(g.hist).Collection("runs").FindOne(ctx, bson.D{{Key: "database", Value: g.db.Name()}}, opts).Decode(&run); err != nil {
-		return nil, fmt.Errorf("no run of the process: %w: %s", err, out)
+	id, state, lookErr := g.newest(ctx)
+	if lookErr != nil || id == known {
+		return nil, fmt.Errorf("no run of the process: %w: %s", lookErr, out[max(0, len(out)-3000):])
 	}
 	g.mu.Lock()
-	g.runID = run.ID
+	g.runID = id
 	g.mu.Unlock()
-	if err == nil || !run.State.Active() { // it ended before
+	if err == nil || !state.Active() { // it ended before
 		var res rikki.Result
 		var told childSaid
 		if i := strings.LastIndex(out, childMark); i >= 0 && json.Unmarshal([]byte(strings.SplitN(out[i+len(childMark):], "\n", 2)[0]), &told) == nil && told.State != "" {
-			res.Run, res.State = run.ID, rikki.State(told.State)
+			res.Run, res.State = id, rikki.State(told.State)
 			return &res, errorOf(told)
 		}
 		if err != nil && !strings.Contains(err.Error(), "killed") {
@@ -521,6 +525,54 @@ func (g *game) child(ctx context.Context, name string, params map[string]any, e 
 		}
 	}
 	return nil, errors.New("the process was killed")
+}
+
+// newest is the newest run of the case.
+func (g *game) newest(ctx context.Context) (string, rikki.State, error) {
+	var run struct {
+		ID    string      `bson:"_id"`
+		State rikki.State `bson:"state"`
+	}
+	opts := options.FindOne().SetSort(bson.D{{Key: "_id", Value: -1}})
+	err := g.client.Database(g.hist).Collection("runs").FindOne(ctx, bson.D{{Key: "database", Value: g.db.Name()}}, opts).Decode(&run)
+	return run.ID, run.State, err
+}
+
+// byCommandLine runs the script as a person does.
+func (g *game) byCommandLine(ctx context.Context) (*rikki.Result, error) {
+	args, err := g.c.line(g.dir)
+	if err != nil {
+		return nil, err
+	}
+	app := &cli.App{Name: "any", Config: g.config()}
+	var out, errs bytes.Buffer
+	known, _, _ := g.newest(ctx)
+	code := cli.Run(ctx, app, args, cli.Stdio{Out: &out, Err: &errs})
+	id, state, _ := g.newest(ctx)
+	g.say("   any %q: exit code %d, %s", args, code, errs.String()[max(0, errs.Len()-500):])
+	if id == known {
+		return nil, fmt.Errorf("exit code %d: %s", code, errs.String())
+	}
+	g.mu.Lock()
+	g.runID = id
+	g.mu.Unlock()
+	wanted := map[rikki.State]int{rikki.Succeeded: 0, rikki.SucceededWithErrors: 3, rikki.Failed: 1, rikki.Paused: 4, rikki.Interrupted: 4, rikki.Cancelled: 5}
+	if w, ok := wanted[state]; !ok || w != code {
+		if !(state == rikki.Failed && code == 2) { // refused by what only the server knows
+			g.mu.Lock()
+			g.wrong = found("exit", "the run is %s, and the exit code is %d: %s", state, code, errs.String())
+			g.mu.Unlock()
+		}
+	}
+	switch state {
+	case rikki.Succeeded:
+		err = nil
+	case rikki.SucceededWithErrors:
+		err = &rikki.PartialError{Failed: 1, What: "documents"}
+	default:
+		err = errors.New(errs.String())
+	}
+	return &rikki.Result{Run: id, State: state}, err
 }
 
 func errorOf(told childSaid) error {

@@ -61,10 +61,13 @@ func (c *Case) play(ctx context.Context, client *mongo.Client, uri, hist, name s
 			_ = g.client.Database(own).Drop(ctx)
 		}
 	}()
+	began := time.Now()
 	if err := g.setUp(ctx); err != nil {
 		return nil, fmt.Errorf("set-up: %w", err)
 	}
-	if g.app, err = newApp(uri, name, own, name, g.watch.monitor(), g.wire); err != nil {
+	g.say("set up in %s", time.Since(began).Round(time.Millisecond))
+	g.uri = withOptions(uri, c.URI)
+	if g.app, err = newApp(g.config()); err != nil {
 		return nil, err
 	}
 	return nil, g.story(ctx, t)
@@ -85,6 +88,9 @@ func (g *game) story(ctx context.Context, t *tally) error {
 		}
 	}
 	o, err := g.perform(ctx, "the run", g.c.Events, g.main)
+	if err == nil {
+		err = g.wrong
+	}
 	if err != nil {
 		return err
 	}
@@ -110,7 +116,7 @@ type play struct {
 	main    outcome
 	after   snapshot // behind the run
 	fails   map[string]backfill.Failure
-	undoID  string   // of the undo that is in effect
+	undoID  string // of the undo that is in effect
 	undid   bool
 	redoID  string
 	pre     snapshot // before that undo
@@ -139,7 +145,7 @@ func (p *play) judgeMain(ctx context.Context, t *tally) error {
 		t.refused++
 		p.refused = true
 		t.why[strings.ReplaceAll(reasonOf(o.err), p.db.Name(), "db")]++
-		if f.unsure == "" && !harmful && !p.c.killed() && !disturbed(o.events, "break", "break-reply") {
+		if f.unsure == "" && !harmful && !p.c.killed() && p.c.URI == "" && !disturbed(o.events, "break", "break-reply") {
 			return found("refused", "nothing speaks against it: %v", o.err)
 		}
 	case o.state == rikki.Failed && p.c.Script.Again && strings.Contains(fmt.Sprint(o.err), "verif"):
@@ -243,6 +249,9 @@ func (p *play) judgeDocs(t *tally) error {
 		got := p.after.docs[key]
 		failure, failed := p.failureOf(d.before)
 		isBefore, isAfter := bytes.Equal(got, d.before), d.match != no && p.isAfter(d, got)
+		if err := p.judgeOnce(d, got); err != nil {
+			return err
+		}
 		if p.foreign[key] {
 			continue
 		}
@@ -278,6 +287,17 @@ func (p *play) judgeDocs(t *tally) error {
 		if p.forecast.docs[key] == nil && !p.foreign[key] {
 			return found("changed", "there is a document that nobody has written: %s", show(got))
 		}
+	}
+	return nil
+}
+
+// judgeOnce looks at the counter that scripts raise: whatever others do to a document, it is raised once.
+func (p *play) judgeOnce(d *fate, got bson.Raw) error {
+	if !strings.Contains(p.c.Script.Update, "__n") || d.before.Lookup("__n").Type != 0 || got == nil || p.c.Knobs.Key != "" && disturbed(p.main.events, "foreign-k") {
+		return nil
+	}
+	if n, ok := got.Lookup("__n").AsInt64OK(); ok && n > 1 && p.forecast.unsure != "stages" && !(p.c.Standalone && len(p.main.events) > 0) {
+		return found("twice", "a document was changed %d times: %s", n, show(got))
 	}
 	return nil
 }
@@ -488,6 +508,8 @@ func (p *play) judgeCounts() error {
 		return found("counts", "%d failures are recorded, and %s", len(p.fails), text)
 	case p.forecast.matched >= 0 && int(s.Matched) != p.forecast.matched && !vague:
 		return found("counts", "%d documents match, and %s", p.forecast.matched, text)
+	case p.c.Knobs.Limit > 0 && s.Limited && p.c.matching(p.forecast) == p.c.Knobs.Limit:
+		return found("counts", "the limit is all that matches, and it says that it was limited: %s", text)
 	case p.c.Knobs.Limit > 0 && s.Matched > int64(p.c.Knobs.Limit):
 		return found("counts", "the limit is %d, and %s", p.c.Knobs.Limit, text)
 	case !also && s.Matched != s.Changed+s.Deleted+s.Unchanged+s.Failed:
@@ -496,6 +518,14 @@ func (p *play) judgeCounts() error {
 		return found("exit", "it %s, and %s", p.main.state, text)
 	}
 	return nil
+}
+
+// matching is how many documents match whatever the limit, or -1.
+func (c *Case) matching(f *forecast) int {
+	if byChance(c.Script.Filter) || c.Script.Stages != "" || c.Script.Filter != "{}" || len(c.Knobs.Only) > 0 {
+		return -1
+	}
+	return len(f.docs)
 }
 
 // dry runs it dry.
@@ -524,7 +554,7 @@ func (g *game) dry(ctx context.Context) (dryErr, err error) {
 
 // judgeDry compares what the dry run said with what became of it.
 func (p *play) judgeDry(dryErr error) error {
-	if !p.c.Dry || len(p.main.events) > 0 || p.c.killed() {
+	if !p.c.Dry || len(p.main.events) > 0 || p.c.killed() || byChance(p.c.Script.Filter) {
 		return nil
 	}
 	_, partial := errors.AsType[*rikki.PartialError](dryErr)

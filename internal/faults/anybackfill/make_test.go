@@ -13,18 +13,119 @@ import (
 func Generate(seed uint64) *Case {
 	m := newMaker(seed)
 	c := &Case{Seed: seed, Standalone: m.one(40)}
-	c.Script.Kind = pick(m, kindAdHoc, kindAdHoc, kindAdHoc, kindPipe, kindDelete, kindFunc, kindFunc, kindFunc, kindView, kindBatch, kindRows)
+	c.Script.Kind = pick(m, kindAdHoc, kindAdHoc, kindAdHoc, kindPipe, kindDelete, kindFunc, kindFunc, kindFunc, kindView, kindBatch, kindRows, kindPanic)
 	m.collection(c)
 	m.script(c)
 	m.knobs(c)
 	c.Dry = m.one(4)
+	if m.one(25) {
+		c.URI = pick(m, "readConcernLevel=linearizable", "readConcernLevel=local&w=1", "readPreference=secondaryPreferred", "retryWrites=false&retryReads=false", "journal=false", "readConcernLevel=snapshot")
+	}
+	if (c.Script.Kind == kindAdHoc || c.Script.Kind == kindDelete) && m.one(8) {
+		c.Door = pick(m, "flags", "spec", "spec")
+	}
+	m.theme(c)
 	if m.one(3) {
 		for range 1 + m.IntN(3) {
 			c.Events = append(c.Events, m.event(true))
 		}
 	}
+	if c.Standalone {
+		c.Events = append(c.Events, Event{On: pick(m, "insert", "insert", "update", "any"), N: 1 + m.IntN(8), After: m.one(3), Do: pick(m, "break", "break-reply", "interrupt")})
+	}
 	m.steps(c)
 	return c
+}
+
+// theme brings together what rarely meets by chance.
+func (m *maker) theme(c *Case) {
+	if !m.one(3) {
+		return
+	}
+	s, k := &c.Script, &c.Knobs
+	adhoc := func(filter, update string) {
+		*s = Script{Kind: kindAdHoc, Filter: filter, Update: update}
+		k.Only = nil
+	}
+	all := new(int)
+	switch m.IntN(9) {
+	case 0: // a positional operator, and documents that are refused
+		adhoc(pick(m, `{"arr.x": "a"}`, `{"arr": {"$elemMatch": {"x": "b"}}}`), pick(m, `{"$set": {"arr.$.p": 5}}`, `{"$inc": {"arr.$.p": 1, "__n": 1}}`))
+		c.Coll.Validator, c.Coll.Level, k.MaxFailures = pick(m, `{"n": {"$lt": 6}}`, `{"bad": {"$exists": false}}`, `{"s": {"$ne": "abc"}}`), "strict", all
+	case 1: // a field that vanishes or comes
+		adhoc(m.filter(), pick(m,
+			`[{"$set": {"s": {"$dateFromString": {"dateString": "$s", "onError": "$$REMOVE"}}}}]`, `[{"$set": {"n": {"$convert": {"input": "$n", "to": "int", "onError": "$$REMOVE"}}}}]`,
+			`[{"$set": {"s": {"$arrayElemAt": ["$arr.x", 0]}}}]`, `[{"$set": {"n": {"$first": "$arr"}}}]`, `[{"$set": {"s": {"$getField": {"field": "t", "input": "$$ROOT"}}}}]`,
+			`[{"$set": {"s": {"$switch": {"branches": [{"case": {"$gt": ["$n", 3]}, "then": "$$REMOVE"}], "default": "$t"}}}}]`, `[{"$set": {"s": {"$ifNull": ["$t", "$$REMOVE"]}, "n": {"$min": "$arr.p"}}}]`,
+		))
+	case 2: // filters by chance and by the time
+		adhoc(pick(m, `{"$sampleRate": 0.5}`, `{"$expr": {"$lt": [{"$rand": {}}, 0.3]}}`, `{"$expr": {"$lt": ["$exp", "$$NOW"]}}`), pick(m, m.update(), m.pipeline()))
+		k.Journal = pick(m, "", "full")
+	case 3: // one document many times
+		*s = Script{Kind: kindRows, Source: pick(m, "csv", "items", "ndjson")}
+		ids := 1 + m.IntN(6)
+		for i := range 20 + m.IntN(60) {
+			s.Rows = append(s.Rows, Row{Op: pick(m, "put", "inc", "inc", "set", "del"), ID: m.IntN(ids), V: i, Key: i + 1})
+		}
+		*k = Knobs{Chunk: pick(m, 1, 2, 7, 100)}
+		c.Coll.Indexes, c.Coll.Validator, c.Coll.Collation = nil, "", ""
+		c.Coll.Docs = nil
+		for i := range ids {
+			if d, err := bson.Marshal(bson.D{{Key: "_id", Value: fmt.Sprint(i)}, {Key: "a", Value: i}}); err == nil && m.one(2) {
+				c.Coll.Docs = append(c.Coll.Docs, d)
+			}
+		}
+		c.Steps = append(c.Steps, Step{Do: "foreign-set", Arg: m.IntN(5)}, Step{Do: "undo"}, Step{Do: "undo", Events: []Event{{On: "commitTransaction", N: 1 + m.IntN(3), Do: "cancel"}}}, Step{Do: "undo"})
+	case 4: // what is needed is pruned while an undo rests
+		c.Steps = append(c.Steps, Step{Do: "undo", Events: []Event{{On: "commitTransaction", N: 1 + m.IntN(3), Do: "interrupt"}, {On: "any", N: 10 + m.IntN(10), Do: "prune"}}})
+	case 5: // names of any kind
+		adhoc(`{}`, pick(m, `{"$unset": {"a": 1}}`, `{"$set": {"z": 1}}`, `[{"$unset": ["a"]}]`, `[{"$set": {"z": 1}}]`, `{"$inc": {"__n": 1}}`))
+		for i := range 1 + m.IntN(6) {
+			d := append(bson.D{{Key: "_id", Value: fmt.Sprint("odd", i)}}, m.fields(1, 2+m.IntN(5))...)
+			if data, err := bson.Marshal(d); err == nil {
+				c.Coll.Docs = append(c.Coll.Docs, data)
+			}
+		}
+	case 6: // _ids that aren't text
+		for i := range 4 {
+			if d, err := bson.Marshal(bson.D{{Key: "_id", Value: "\xff" + string(rune('a'+i))}, {Key: "n", Value: i * 3}}); err == nil {
+				c.Coll.Docs = append(c.Coll.Docs, d)
+			}
+		}
+		adhoc(`{}`, `{"$inc": {"__n": 1}}`)
+		c.Coll.Validator, c.Coll.Level, k.MaxFailures, k.Chunk, k.Key = `{"$or": [{"__n": {"$exists": false}}, {"n": {"$ne": 3}}]}`, "strict", all, 10, ""
+	case 7: // the undo goes where the validator refuses
+		adhoc(pick(m, `{}`, `{"n": {"$lt": 4}}`), pick(m, `[{"$set": {"n": {"$literal": 3}}}]`, `{"$set": {"n": 3}}`, `{"$set": {"n": 3, "s": "x"}, "$unset": {"bad": 1}}`))
+		c.Coll.Validator, c.Coll.Level = `{"n": {"$lt": 4}, "bad": {"$exists": false}}`, pick(m, "strict", "moderate")
+	default: // by a key, and what failed again by another
+		for i := range c.Coll.Docs {
+			var d bson.D
+			if err := bson.Unmarshal(c.Coll.Docs[i], &d); err != nil {
+				continue
+			}
+			d = append(bson.D{{Key: "_id", Value: i}, {Key: "k", Value: i + 2}, {Key: "n", Value: i % 7}}, dropped(d, "_id", "k", "n")...)
+			if data, err := bson.Marshal(d); err == nil {
+				c.Coll.Docs[i] = data
+			}
+		}
+		c.Coll.Indexes = []Index{{`{"k": 1}`, `{"unique": true}`}}
+		c.Coll.Validator, c.Coll.Level, c.Coll.Collation, k.MaxFailures, k.Key, k.Limit = `{"$or": [{"__n": {"$exists": false}}, {"n": {"$ne": 3}}]}`, "strict", "", all, pick(m, "", "k"), 0
+		adhoc(`{}`, `{"$inc": {"__n": 1}}`)
+		c.Steps = append(c.Steps, Step{Do: "mend"}, Step{Do: pick(m, "failed-of-other-key", "failed-of-other-collection", "retry-failed")}, Step{Do: "retry-failed"})
+	}
+}
+
+func dropped(d bson.D, names ...string) (out bson.D) {
+	for _, e := range d {
+		keep := true
+		for _, name := range names {
+			keep = keep && e.Key != name
+		}
+		if keep {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // collection makes what is there before.
@@ -71,6 +172,9 @@ func (m *maker) collection(c *Case) {
 			Index{`{"k": 1}`, ``}, Index{`{"k": 1, "n": 1}`, `{"unique": true}`}, Index{`{"k": "hashed"}`, ``},
 			Index{`{"k": 1}`, `{"unique": true, "hidden": true}`},
 		))
+	}
+	if s.k != "none" && m.one(6) {
+		c.Coll.Indexes = append(c.Coll.Indexes, pick(m, Index{`{"k": 1}`, `{"sparse": true}`}, Index{`{"k": 1}`, `{"unique": true, "collation": {"locale": "en", "strength": 2}}`}, Index{`{"k": 1}`, `{"partialFilterExpression": {"n": 3}}`}))
 	}
 	if m.one(6) {
 		c.Coll.Validator = pick(m, `{"n": {"$lt": 7}}`, `{"bad": {"$exists": false}}`, `{"$expr": {"$ne": ["$s", "abc"]}}`, `{"$jsonSchema": {"required": ["n"]}}`, `{"z": {"$exists": false}}`)
@@ -184,6 +288,8 @@ func (m *maker) script(c *Case) {
 	case kindPipe:
 		s.Update = m.pipeline()
 		s.Again = m.one(3)
+	case kindPanic:
+		s.Acts = []Act{{Do: "inc"}}
 	case kindFunc, kindBatch, kindView:
 		for range 1 + m.IntN(4) {
 			s.Acts = append(s.Acts, m.act(s.Kind))
@@ -302,6 +408,9 @@ func (m *maker) event(own bool) Event {
 	}
 	if m.one(4) {
 		e.Do = pick(m, "rename", "drop", "recreate", "replace", "drop-index", "rename-back", "swap-index")
+	}
+	if !own && m.one(8) {
+		e.Do = pick(m, "prune", "kill", "kill")
 	}
 	if own && m.one(5) {
 		e.Do = pick(m, "kill", "kill", "kill", "foreign-k", "cancel", "pause", "validator", "prune")

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -353,6 +354,10 @@ func (c *Case) model(d *fate, one bson.D) mongo.WriteModel {
 
 func (c *Case) actModel(d *fate, one bson.D) mongo.WriteModel {
 	id := d.before.Lookup("_id")
+	if c.Script.Kind == kindPanic && touchy(d.before) {
+		d.fails, d.why = yes, "panic"
+		return nil
+	}
 	a := c.actOf(id)
 	d.act = a
 	set := func(path string, v any) mongo.WriteModel {
@@ -488,7 +493,7 @@ func (c *Case) doubts(f *forecast, made []Index) {
 		}
 	}
 	text := c.Script.Update + asJSON(c.Script.Acts)
-	if len(k.Fields) > 0 {
+	if len(k.Fields) > 0 && guarded(f, k.Fields) {
 		doubt("the fields guard")
 	}
 	if strings.Contains(text, `"_id"`) || strings.Contains(text, "$rename") || strings.Contains(text, ".$.") || strings.Contains(text, "$project") {
@@ -524,6 +529,24 @@ func (c *Case) doubts(f *forecast, made []Index) {
 	if f.matched < 0 && f.unsure == "" && byChance(c.Script.Filter) {
 		f.matched = -1
 	}
+}
+
+// guarded tells whether the guard of the fields has a reason.
+func guarded(f *forecast, fields []string) bool {
+	for _, d := range f.docs {
+		if d.match == no {
+			continue
+		}
+		if d.after == nil || len(d.alts) > 0 || d.fails == maybe {
+			return true
+		}
+		for _, name := range changedFields(d.before, d.after) {
+			if !slices.Contains(fields, name) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // anything stands for a document that isn't known.

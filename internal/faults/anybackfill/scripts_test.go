@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -157,6 +158,36 @@ func (a *AnyView) Backfill() backfill.Options { return a.options("any-view") }
 // Change implements backfill.Changer.
 func (a *AnyView) Change(ctx context.Context, p Part) (backfill.Change, error) {
 	return caseIn(a.Dir).change(ctx, p.doc())
+}
+
+// Touchy is a document that can't be looked at without a panic, if its n is 5.
+type Touchy struct{ doc bson.Raw }
+
+// UnmarshalBSON implements bson.Unmarshaler.
+func (t *Touchy) UnmarshalBSON(data []byte) error {
+	t.doc = append(bson.Raw(nil), data...)
+	if touchy(t.doc) {
+		panic("this one panics when it is read")
+	}
+	return nil
+}
+
+func touchy(doc bson.Raw) bool {
+	n, ok := doc.Lookup("n").Int32OK()
+	return ok && n == 5
+}
+
+// AnyPanic is a function of such documents.
+type AnyPanic struct {
+	base `params:",inline"`
+}
+
+// Backfill implements backfill.Described.
+func (a *AnyPanic) Backfill() backfill.Options { return a.options("any-panic") }
+
+// Change implements backfill.Changer.
+func (a *AnyPanic) Change(ctx context.Context, t Touchy) (backfill.Change, error) {
+	return caseIn(a.Dir).change(ctx, t.doc)
 }
 
 // AnyBatch is a function of chunks.
@@ -403,6 +434,42 @@ func (l *lively) change(ctx context.Context, doc bson.Raw) (backfill.Change, err
 	}
 }
 
+// line is the case as a command line, with a file if that is its door.
+func (c *Case) line(dir string) ([]string, error) {
+	_, params := c.scriptOf(dir)
+	args := []string{backfill.AdHocName}
+	names := slices.Sorted(maps.Keys(params))
+	if c.Door == "flags" {
+		for _, name := range names {
+			switch v := params[name].(type) {
+			case bool:
+				args = append(args, "--"+name)
+			case []string:
+				for _, word := range v {
+					args = append(args, "--"+name+"="+word)
+				}
+			default:
+				args = append(args, fmt.Sprint("--", name, "=", v))
+			}
+		}
+		return args, nil
+	}
+	var b strings.Builder
+	for _, name := range names {
+		switch v := params[name].(type) {
+		case string:
+			if name != "filter" && name != "update" {
+				v = asJSON(v)
+			}
+			fmt.Fprintf(&b, "%s: %s\n", name, v)
+		default:
+			fmt.Fprintf(&b, "%s: %s\n", name, asJSON(v))
+		}
+	}
+	file := filepath.Join(dir, "spec.yaml")
+	return append(args, "--spec="+file), os.WriteFile(file, []byte(b.String()), 0o600)
+}
+
 // updateOf is an update document or a pipeline.
 func updateOf(text string) any {
 	if v := extJSON(text); v.Type == bson.TypeArray {
@@ -418,7 +485,7 @@ func updateOf(text string) any {
 // scripts are all that an app of ours knows.
 func scripts() []rikki.Script {
 	return []rikki.Script{
-		backfill.NewAdHoc(), backfill.NewUndo(), backfill.NewPipeline(&AnyPipe{}), backfill.New[bson.Raw](&AnyFunc{}), backfill.New[Part](&AnyView{}),
+		backfill.NewAdHoc(), backfill.NewUndo(), backfill.NewPipeline(&AnyPipe{}), backfill.New[bson.Raw](&AnyFunc{}), backfill.New[Part](&AnyView{}), backfill.New[Touchy](&AnyPanic{}),
 		backfill.NewBatch[bson.Raw](&AnyBatch{}), backfill.New[bson.Raw](&AnyRows{}),
 	}
 }

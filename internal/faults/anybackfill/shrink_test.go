@@ -10,7 +10,7 @@ import (
 )
 
 // mostShrinking is how long a case is made smaller.
-const mostShrinking = 40 * time.Second
+const mostShrinking = 25 * time.Second
 
 // shrink makes a case smaller for as long as it fails in the same way.
 func (h *hunt) shrink(c *Case, f *Finding, log []string) (*Case, error, []string) {

@@ -84,6 +84,11 @@ func (p *play) undo(ctx context.Context, s Step, t *tally) error {
 	}
 	touchedBefore := len(p.foreign)
 	o, err := p.perform(ctx, "undo", s.Events, func(ctx context.Context, observe rikki.Observer) (*rikki.Result, error) {
+		for _, e := range s.Events {
+			if e.Do == "kill" {
+				return p.child(ctx, childWork{Undo: p.main.id, UndoParams: *p.undoParams()}, e)
+			}
+		}
 		return backfill.Undo(ctx, p.app, p.main.id, &rikki.RunOptions{Params: p.undoParams(), Observers: []rikki.Observer{observe}})
 	})
 	if err != nil {
@@ -101,7 +106,7 @@ func (p *play) undo(ctx context.Context, s Step, t *tally) error {
 		return p.halfUndone(before, after)
 	}
 	done := o.state == rikki.Succeeded || o.state == rikki.SucceededWithErrors
-	excused := p.gone || p.strange || p.hidden || len(p.foreign) > 0 || p.pruned || disturbed(o.events, "rename", "drop", "recreate", "replace", "prune")
+	excused := p.gone || p.hidden || len(p.foreign) > 0 || p.pruned || disturbed(o.events, "rename", "drop", "recreate", "replace", "prune")
 	switch {
 	case !done && !excused:
 		return found("undo", "it is %s after %d tries: %v", o.state, o.tries, o.err)
@@ -200,11 +205,34 @@ func (p *play) undone(before, after snapshot, o outcome) error {
 			return found("undo-bytes", "a document is there that wasn't: %s", show(got))
 		}
 	}
+	if err := p.falseConflicts(o); err != nil {
+		return err
+	}
 	if len(p.retried) > 0 {
 		return nil
 	}
 	if !equalAll(after.other, p.other) {
 		return found("undo-bytes", "another collection is not as it was%s", difference(p.other, after.other))
+	}
+	return nil
+}
+
+// falseConflicts looks that conflicts are about documents that others have written.
+func (p *play) falseConflicts(o outcome) error {
+	if p.unique() || p.pruned || len(p.retried) > 0 {
+		return nil
+	}
+	theirs := map[string]bool{}
+	for key := range p.foreign {
+		theirs[extOf(bson.RawValue{Type: bson.Type(key[0]), Value: []byte(key[1:])})] = true
+	}
+	for f, err := range backfill.Failures(context.Background(), p.app, o.id) {
+		if err != nil {
+			return nil //nolint:nilerr // it was pruned
+		}
+		if !theirs[string(f.ID)] && strings.HasSuffix(f.Namespace, ".c") {
+			return found("undo-conflict", "nobody else has written %s, and the undo says %s", f.ID, f.Message)
+		}
 	}
 	return nil
 }
@@ -335,7 +363,7 @@ func (p *play) back(ctx context.Context, what, id string, s Step, want snapshot,
 	if err != nil {
 		return err
 	}
-	excused := p.strange || p.pruned || len(p.foreign) > 0 || disturbed(o.events, "rename", "drop", "recreate", "replace", "prune", "cancel")
+	excused := p.pruned || len(p.foreign) > 0 || disturbed(o.events, "rename", "drop", "recreate", "replace", "prune", "cancel")
 	if o.state != rikki.Succeeded {
 		if !excused && !p.gone {
 			return found("redo", "it is %s: %v", o.state, o.err)
@@ -344,7 +372,7 @@ func (p *play) back(ctx context.Context, what, id string, s Step, want snapshot,
 		return nil
 	}
 	for key, wanted := range want.docs {
-		if got := after.docs[key]; !bytes.Equal(got, wanted) && !p.foreign[key] && !p.strange && !p.gone {
+		if got := after.docs[key]; !bytes.Equal(got, wanted) && !p.foreign[key] && !p.gone {
 			return found("redo", "%s: a document is not as it was\n  was %s\n  undone %s\n  is  %s", what, show(wanted), show(before.docs[key]), show(got))
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -238,16 +238,36 @@ func (w *watcher) see(name string, after bool) {
 	w.mu.Unlock()
 }
 
-// app makes one.
-func newApp(uri, db, history, name string, monitor *event.CommandMonitor, dial *wire) (*rikki.App, error) {
-	cfg := &rikki.Config{HistoryDatabase: history, Actor: "anybackfill"}
+// configOf configures an app.
+func configOf(uri, db, history, name string, monitor *event.CommandMonitor, dial *wire) rikki.Config {
+	cfg := rikki.Config{HistoryDatabase: history, Actor: "anybackfill"}
 	cfg.Conn.URI, cfg.Conn.Database, cfg.Conn.AppName, cfg.Conn.PoolSize = uri, db, name, 8
 	cfg.Conn.Monitor = monitor
 	if dial != nil {
 		cfg.Conn.ClientOptions = func(o *options.ClientOptions) { o.SetDialer(dial) }
 	}
-	app := rikki.New(cfg)
+	return cfg
+}
+
+func (g *game) config() rikki.Config {
+	return configOf(g.uri, g.db.Name(), g.hist, g.db.Name(), g.watch.monitor(), g.wire)
+}
+
+func newApp(cfg rikki.Config) (*rikki.App, error) {
+	app := rikki.New(&cfg)
 	return app, app.Add(scripts()...)
+}
+
+// withOptions adds options to a URI.
+func withOptions(uri, opts string) string {
+	switch {
+	case opts == "":
+		return uri
+	case strings.Contains(uri, "?"):
+		return uri + "&" + opts
+	default:
+		return strings.TrimSuffix(uri, "/") + "/?" + opts
+	}
 }
 
 // bytesOf reads all documents of a collection.
@@ -269,5 +289,3 @@ func bytesOf(ctx context.Context, coll *mongo.Collection) (map[string]bson.Raw, 
 func keyOf(d bson.Raw) string { return idKey(d.Lookup("_id")) }
 
 func idKey(v bson.RawValue) string { return string(append([]byte{byte(v.Type)}, v.Value...)) }
-
-func mustEnv(name string) string { return os.Getenv(name) }
