@@ -25,6 +25,9 @@ func Generate(seed uint64) *Case {
 		c.Door = pick(m, "flags", "spec", "spec")
 	}
 	m.theme(c)
+	if c.Script.Kind != kindAdHoc && c.Script.Kind != kindDelete {
+		c.Door = ""
+	}
 	if m.one(3) {
 		for range 1 + m.IntN(3) {
 			c.Events = append(c.Events, m.event(true))
