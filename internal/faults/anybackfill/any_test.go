@@ -35,7 +35,7 @@ const (
 	runEnv    = "RIKKI_ANYBACKFILL"        // see the package
 	seedsEnv  = "RIKKI_ANYBACKFILL_SEEDS"  // the first seed of a duration; by default one of the moment
 	atEnv     = "RIKKI_ANYBACKFILL_ATONCE" // cases at a time
-	onlyEnv   = "RIKKI_ANYBACKFILL_KIND"   // only cases with this kind of script
+	onlyEnv   = "RIKKI_ANYBACKFILL_KIND"   // only cases with this kind of script, or with !KIND without
 	shrinkEnv = "RIKKI_ANYBACKFILL_ASIS"   // cases are not made smaller
 	keepEnv   = "RIKKI_ANYBACKFILL_KEEP"   // a directory for what was found; the search goes on
 )
@@ -168,7 +168,7 @@ func (h *hunt) search() {
 // one plays the case of a seed, and makes it smaller if it fails.
 func (h *hunt) one(seed uint64) {
 	c, began := Generate(seed), time.Now()
-	if only := os.Getenv(onlyEnv); only != "" && c.Script.Kind != only {
+	if only := os.Getenv(onlyEnv); only != "" && strings.HasPrefix(only, "!") == (strings.TrimPrefix(only, "!") == c.Script.Kind) {
 		return
 	}
 	log, err := h.run(c)

@@ -82,7 +82,7 @@ func (p *play) undo(ctx context.Context, s Step, t *tally) error {
 	if err != nil {
 		return err
 	}
-	touchedBefore := len(p.foreign)
+	wasHidden := p.hidden
 	o, err := p.perform(ctx, "undo", s.Events, func(ctx context.Context, observe rikki.Observer) (*rikki.Result, error) {
 		for _, e := range s.Events {
 			if e.Do == "kill" {
@@ -99,7 +99,7 @@ func (p *play) undo(ctx context.Context, s Step, t *tally) error {
 		return err
 	}
 	if o.res == nil && o.id == "" || errors.Is(o.err, backfill.ErrNoUndo) {
-		return p.refusedUndo(o, before, after)
+		return p.refusedUndo(o, before, after, wasHidden)
 	}
 	if o.state == rikki.Cancelled && disturbed(o.events, "cancel") {
 		p.undid = true
@@ -124,7 +124,6 @@ func (p *play) undo(ctx context.Context, s Step, t *tally) error {
 		p.vague = true // what an undo means then is not promised
 		return p.halfUndone(before, after)
 	}
-	_ = touchedBefore
 	p.undid = true
 	if !equalAll(before.docs, after.docs) || !equalAll(before.other, after.other) {
 		p.undoID, p.pre = o.id, before
@@ -164,11 +163,11 @@ func (p *play) undoCounts(o outcome, before, after snapshot) error {
 }
 
 // refusedUndo looks whether it may be refused, and did nothing.
-func (p *play) refusedUndo(o outcome, before, after snapshot) error {
+func (p *play) refusedUndo(o outcome, before, after snapshot, wasHidden bool) error {
 	if !equalAll(before.docs, after.docs) || !equalAll(before.other, after.other) {
 		return found("undo", "it was refused (%v) and has changed something", o.err)
 	}
-	excused := !p.undoable() || !final(p.main.state) || p.pruned || p.undid || p.gone || p.hidden || disturbed(o.events, "rename", "drop", "recreate", "replace", "prune", "break", "break-reply") ||
+	excused := !p.undoable() || !final(p.main.state) || p.pruned || p.undid || p.gone || p.hidden || wasHidden || disturbed(o.events, "rename", "drop", "recreate", "replace", "prune", "break", "break-reply") ||
 		p.main.res == nil || p.refused
 	if !excused {
 		return found("undo", "it is refused: %v", o.err)
