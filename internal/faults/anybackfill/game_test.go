@@ -240,6 +240,9 @@ func (g *game) happen(ctx context.Context, coll *mongo.Collection, e Event) erro
 		if _, err := seed(long, g.db, "fresh", &g.c.Coll, docs); err != nil {
 			return err
 		}
+		if err := dress(long, g.db, "fresh", &g.c.Coll); err != nil {
+			return err
+		}
 		indexes(long, g.db, "fresh", &g.c.Coll)
 		if err := rename("fresh", "c", true); err != nil {
 			return err

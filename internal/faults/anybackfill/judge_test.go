@@ -100,7 +100,7 @@ func (g *game) story(ctx context.Context, t *tally) error {
 	}
 	t.runs++
 	t.events += len(o.events)
-	p := &play{game: g, main: o, after: after, retried: map[string]bool{}, pruned: slices.ContainsFunc(o.events, func(e Event) bool { return e.Do == "prune" })}
+	p := &play{game: g, main: o, after: after, retried: map[string]bool{}}
 	if err := p.judgeMain(ctx, t); err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (p *play) finished() bool {
 func (p *play) judgeMain(ctx context.Context, t *tally) error {
 	f, o := p.forecast, p.main
 	changedAny := !equalAll(p.after.docs, p.first)
-	harmful := disturbed(o.events, "rename", "drop", "recreate", "replace", "drop-index", "swap-index", "foreign-k", "validator", "cancel", "prune")
+	harmful := disturbed(o.events, "rename", "drop", "recreate", "replace", "drop-index", "swap-index", "foreign-k", "validator", "cancel")
 	switch {
 	case o.res == nil && o.id == "", o.state == rikki.Failed && !changedAny:
 		t.refused++
@@ -261,6 +261,7 @@ func (p *play) judgeDocs(t *tally) error {
 		switch {
 		case !isBefore && !isAfter && d.match == no:
 			return found("changed", "a document that doesn't match was changed\n  before %s\n  is     %s", show(d.before), show(got))
+		case !isBefore && !isAfter && p.c.Standalone && len(p.main.events) > 0: // a chunk may be done twice there
 		case !isBefore && !isAfter:
 			return found("wrong", "a document is neither as before nor as it shall be\n  before %s\n  should %s\n  is     %s\n  act %s", show(d.before), show(d.after), show(got), asJSON(d.act))
 		case !isBefore && failed && !p.forecast.rows && d.match == yes && len(p.keysLike(d.before)) < 2:
@@ -504,7 +505,7 @@ func (p *play) judgeCounts() error {
 		return found("counts", "%d documents have changed, and %s", changed, text)
 	case int(s.Deleted) != deleted:
 		return found("counts", "%d documents are deleted, and %s", deleted, text)
-	case int(s.Failed) != len(p.fails) && p.c.Knobs.Key == "":
+	case int(s.Failed) != len(p.fails) && p.c.Knobs.Key == "" && !vague:
 		return found("counts", "%d failures are recorded, and %s", len(p.fails), text)
 	case p.forecast.matched >= 0 && int(s.Matched) != p.forecast.matched && !vague:
 		return found("counts", "%d documents match, and %s", p.forecast.matched, text)

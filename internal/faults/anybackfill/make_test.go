@@ -51,7 +51,7 @@ func (m *maker) theme(c *Case) {
 		k.Only = nil
 	}
 	all := new(int)
-	switch m.IntN(9) {
+	switch m.IntN(11) {
 	case 0: // a positional operator, and documents that are refused
 		adhoc(pick(m, `{"arr.x": "a"}`, `{"arr": {"$elemMatch": {"x": "b"}}}`), pick(m, `{"$set": {"arr.$.p": 5}}`, `{"$inc": {"arr.$.p": 1, "__n": 1}}`))
 		c.Coll.Validator, c.Coll.Level, k.MaxFailures = pick(m, `{"n": {"$lt": 6}}`, `{"bad": {"$exists": false}}`, `{"s": {"$ne": "abc"}}`), "strict", all
@@ -100,6 +100,31 @@ func (m *maker) theme(c *Case) {
 	case 7: // the undo goes where the validator refuses
 		adhoc(pick(m, `{}`, `{"n": {"$lt": 4}}`), pick(m, `[{"$set": {"n": {"$literal": 3}}}]`, `{"$set": {"n": 3}}`, `{"$set": {"n": 3, "s": "x"}, "$unset": {"bad": 1}}`))
 		c.Coll.Validator, c.Coll.Level = `{"n": {"$lt": 4}, "bad": {"$exists": false}}`, pick(m, "strict", "moderate")
+	case 8: // the same by flags and by a file
+		c.Door = pick(m, "flags", "spec", "spec")
+		for i := range 6 {
+			sub := bson.D{{Key: "z", Value: 1}, {Key: "b", Value: 2}}
+			if i%2 == 1 {
+				sub = bson.D{{Key: "b", Value: 2}, {Key: "z", Value: 1}}
+			}
+			if d, err := bson.Marshal(bson.D{{Key: "_id", Value: fmt.Sprint("door", i)}, {Key: "sub", Value: sub}, {Key: "n", Value: i}, {Key: "x", Value: 1.0}}); err == nil {
+				c.Coll.Docs = append(c.Coll.Docs, d)
+			}
+		}
+		adhoc(pick(m, `{"sub": {"z": 1, "b": 2}}`, `{"sub": {"b": 2, "z": 1}}`, `{"x": 1.0}`, `{}`, `{"n": {"$gte": 1e0}}`), pick(m,
+			`{"$set": {"addr": {"street": "x", "city": "y", "a": 1}}}`, `{"$set": {"f": 1.0}}`, `{"$set": {"f": 1e3}}`, `{"$set": {"f": {"$numberDouble": "Infinity"}}}`, `{"$set": {"d": "2026-01-01", "e": {"$date": "2026-01-01T00:00:00Z"}}}`,
+			`[{"$set": {"addr": {"z": 1, "b": {"y": 1, "x": 2}}, "a": {"$literal": 5.0}}}]`, `{"$set": {"l": {"$numberLong": "5"}, "big": 9007199254740993, "neg": -0.0}}`, `{"$push": {"arr": {"$each": [{"y": 1, "x": 2}], "$position": 0}}}`,
+			`{"$set": {"t": "yes", "o": "0x10", "n2": "null", "empty": ""}}`,
+		))
+		c.Coll.Collation, c.Coll.Validator, k.Key = "", "", ""
+	case 9: // a standalone server whose answers get lost
+		c.Standalone = true
+		if m.one(2) {
+			*s = Script{Kind: kindDelete, Filter: `{}`}
+		} else {
+			adhoc(`{}`, pick(m, `{"$inc": {"__n": 1}}`, `[{"$set": {"z": 1}}]`, `{"$set": {"z": 1}}`))
+		}
+		k.Chunk, k.Key, k.Journal, k.Limit, k.Only = pick(m, 5, 10, 50), "", "", 0, nil
 	default: // by a key, and what failed again by another
 		for i := range c.Coll.Docs {
 			var d bson.D

@@ -28,6 +28,7 @@ const (
 // fate is what has to become of a document.
 type fate struct {
 	before bson.Raw
+	chosen bool     // the filter itself matches
 	match  tri      // whether it is one of those to change
 	after  bson.Raw // nil: it is deleted
 	fails  tri
@@ -233,6 +234,7 @@ func (c *Case) select_(ctx context.Context, coll *mongo.Collection, f *forecast)
 	}
 	only := c.only()
 	for key, d := range f.docs {
+		d.chosen = items[key] > 0 && matches == yes
 		switch {
 		case only != nil && !only(d.before.Lookup("_id")):
 			d.match = no
@@ -299,6 +301,12 @@ func sameNumber(a, b bson.RawValue) bool {
 
 // apply changes the copy, one document at a time, each by an update of its own.
 func (c *Case) apply(ctx context.Context, coll *mongo.Collection, f *forecast) error {
+	if c.Script.Update != "" { // what the server doesn't take whatever the documents are
+		explain := bson.D{{Key: "update", Value: coll.Name()}, {Key: "updates", Value: bson.A{bson.D{{Key: "q", Value: filterOf(c.Script.Filter)}, {Key: "u", Value: updateOf(c.Script.Update)}, {Key: "multi", Value: true}}}}}
+		if err := coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: explain}, {Key: "verbosity", Value: "queryPlanner"}}).Err(); err != nil {
+			f.refused, f.unsure = err, err.Error()
+		}
+	}
 	var models []mongo.WriteModel
 	var keys []string
 	for key, d := range f.docs {
@@ -344,7 +352,7 @@ func (c *Case) model(d *fate, one bson.D) mongo.WriteModel {
 	}
 	if c.Script.Update != "" {
 		update := updateOf(c.Script.Update)
-		if raw, ok := update.(bson.Raw); ok && strings.Contains(c.Script.Update, ".$.") && d.match == yes {
+		if raw, ok := update.(bson.Raw); ok && strings.Contains(c.Script.Update, ".$.") && d.chosen {
 			return mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "$and", Value: bson.A{one, filterOf(c.Script.Filter)}}}).SetUpdate(raw)
 		}
 		return mongo.NewUpdateOneModel().SetFilter(one).SetUpdate(update)

@@ -105,8 +105,9 @@ func (p *play) undo(ctx context.Context, s Step, t *tally) error {
 		p.undid = true
 		return p.halfUndone(before, after)
 	}
+	p.pruned = p.pruned || disturbed(o.events, "prune") && final(o.state) // for what follows; what this undo needs is kept
 	done := o.state == rikki.Succeeded || o.state == rikki.SucceededWithErrors
-	excused := p.gone || p.hidden || len(p.foreign) > 0 || p.pruned || disturbed(o.events, "rename", "drop", "recreate", "replace", "prune")
+	excused := p.gone || p.hidden || len(p.foreign) > 0 || p.pruned && !disturbed(o.events, "prune") || disturbed(o.events, "rename", "drop", "recreate", "replace")
 	switch {
 	case !done && !excused:
 		return found("undo", "it is %s after %d tries: %v", o.state, o.tries, o.err)
@@ -362,7 +363,7 @@ func (p *play) back(ctx context.Context, what, id string, s Step, want snapshot,
 	if err != nil {
 		return err
 	}
-	excused := p.pruned || len(p.foreign) > 0 || disturbed(o.events, "rename", "drop", "recreate", "replace", "prune", "cancel")
+	excused := p.pruned || len(p.foreign) > 0 || disturbed(o.events, "rename", "drop", "recreate", "replace", "cancel")
 	if o.state != rikki.Succeeded {
 		if !excused && !p.gone {
 			return found("redo", "it is %s: %v", o.state, o.err)
