@@ -501,7 +501,7 @@ func (c *Case) doubts(f *forecast, made []Index) {
 		}
 	}
 	text := c.Script.Update + asJSON(c.Script.Acts)
-	if len(k.Fields) > 0 && (c.Script.Update != "" || guarded(f, k.Fields)) {
+	if len(k.Fields) > 0 && (c.Script.Update != "" || c.Script.Kind == kindDelete || guarded(f, k.Fields)) {
 		doubt("the fields guard")
 	}
 	if strings.Contains(text, `"_id"`) || strings.Contains(text, "$rename") || strings.Contains(text, ".$.") || strings.Contains(text, "$project") {
