@@ -65,6 +65,7 @@ type game struct {
 	lost    []Index         // indexes that are gone for the moment
 	strange bool            // there is another validator
 	wrong   error           // what was found on the way
+	uuid    string          // of the collection
 	log     []string
 }
 
@@ -95,6 +96,9 @@ func (g *game) setUp(ctx context.Context) error {
 		return err
 	}
 	g.made = indexes(ctx, g.db, "c", &g.c.Coll)
+	if _, err := g.look(ctx); err != nil {
+		return err
+	}
 	if g.first, err = bytesOf(ctx, coll); err != nil {
 		return err
 	}
@@ -267,10 +271,10 @@ func (g *game) happen(ctx context.Context, coll *mongo.Collection, e Event) erro
 		}
 		return nil
 	case "validator":
+		mark(&g.strange, true) // also if it is done when nobody waits for it any more
 		if err := g.db.RunCommand(ctx, bson.D{{Key: "collMod", Value: coll.Name()}, {Key: "validator", Value: filterOf(`{"n": {"$lt": 6}}`)}}).Err(); err != nil {
 			return err
 		}
-		mark(&g.strange, true)
 		return nil
 	case "interrupt":
 		g.cancel(rikki.ErrInterrupted)
@@ -317,6 +321,48 @@ func (g *game) prune(ctx context.Context) error {
 	g.say("   pruned %+v, %v", pruned, err)
 	return err
 }
+
+// look finds out what has happened by now. The server may have done what the judge gave up waiting for.
+func (g *game) look(ctx context.Context) (late []Event, err error) {
+	specs, err := g.db.ListCollectionSpecifications(ctx, bson.D{{Key: "name", Value: bson.D{{Key: "$in", Value: bson.A{"c", "moved"}}}}})
+	if err != nil {
+		return nil, err
+	}
+	uuids := map[string]string{}
+	for _, s := range specs {
+		if s.UUID != nil {
+			uuids[s.Name] = string(s.UUID.Data)
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.uuid == "" {
+		g.uuid = uuids["c"]
+	}
+	switch {
+	case uuids["moved"] == g.uuid && !g.hidden:
+		g.hidden, late = true, append(late, Event{Do: "rename"})
+	case uuids["moved"] != g.uuid && uuids["c"] != g.uuid && !g.gone:
+		g.gone, late = true, append(late, Event{Do: "drop"})
+	case uuids["c"] == g.uuid:
+		g.hidden = false
+	}
+	if !slices.ContainsFunc(g.made, ofKey) || g.gone || len(g.lost) > 0 {
+		return late, nil
+	}
+	there, err := g.db.Collection(map[bool]string{false: "c", true: "moved"}[g.hidden]).Indexes().ListSpecifications(ctx)
+	if err != nil {
+		return late, err
+	}
+	for i, x := range g.c.Coll.Indexes {
+		if slices.Contains(g.made, x) && ofKey(x) && !slices.ContainsFunc(there, func(s mongo.IndexSpecification) bool { return s.Name == fmt.Sprint("x", i) }) {
+			g.lost, late = append(g.lost, x), append(late, Event{Do: "drop-index"})
+		}
+	}
+	return late, nil
+}
+
+func ofKey(x Index) bool { return strings.HasPrefix(x.Keys, `{"k"`) }
 
 // mend puts right what was wrong for the moment.
 func (g *game) mend(ctx context.Context) error {
@@ -427,6 +473,11 @@ func (g *game) perform(ctx context.Context, what string, events []Event, run fun
 			return o, found("no-end", "%s does not end within %s; it says %q: %v", what, mostTime, message, o.err)
 		}
 		o.tries++
+		happened, err := g.look(ctx)
+		if err != nil {
+			return o, err
+		}
+		o.events = append(o.events, happened...)
 		if err := g.mend(ctx); err != nil {
 			return o, err
 		}
