@@ -602,7 +602,10 @@ func (g *game) byCommandLine(ctx context.Context) (*rikki.Result, error) {
 	var out, errs bytes.Buffer
 	known, _, _ := g.newest(ctx)
 	code := cli.Run(ctx, app, args, cli.Stdio{Out: &out, Err: &errs})
-	id, state, _ := g.newest(ctx)
+	id, state, err := g.newest(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
 	g.say("   any %q: exit code %d, %s", args, code, errs.String()[max(0, errs.Len()-500):])
 	if id == known {
 		return nil, fmt.Errorf("exit code %d: %s", code, errs.String())
