@@ -171,7 +171,7 @@ func (w *walker) scalar(n *yaml.Node) any {
 	}
 	var v any
 	if err := n.Decode(&v); err != nil {
-		w.fail(n, strings.TrimPrefix(err.Error(), "yaml: "))
+		w.fail(n, n.Value+" is no "+strings.TrimPrefix(n.ShortTag(), "!!"))
 		return nil
 	}
 	return v
