@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -54,7 +55,8 @@ func (w *pipelineWork) singly(ctx context.Context, c *chunk) error {
 	return w.keep(ctx, c, healthy)
 }
 
-// keep reads documents again that were changed, and puts both states into the journal.
+// keep reads documents again that were changed, and puts both states into the journal. It counts those that are others now: the server
+// also counts those that it wrote as they were, such as by a $project that leaves out the _id, which no update takes away.
 func (w *pipelineWork) keep(ctx context.Context, c *chunk, before []bson.Raw) error {
 	if !w.looks {
 		return nil
@@ -63,13 +65,20 @@ func (w *pipelineWork) keep(ctx context.Context, c *chunk, before []bson.Raw) er
 	if err != nil {
 		return err
 	}
+	changed := int64(0)
 	for _, doc := range before {
-		if err := c.e.keptKey(doc, after[idKey(doc)]); err != nil {
+		now := after[idKey(doc)]
+		if err := c.e.keptKey(doc, now); err != nil {
 			return err
 		}
-		if err := c.turnedOut("", doc, after[idKey(doc)]); err != nil {
+		if err := c.turnedOut("", doc, now); err != nil {
 			return err
+		}
+		if !bytes.Equal(doc, now) {
+			changed++
 		}
 	}
+	c.counts.Unchanged += c.counts.Changed - changed
+	c.counts.Changed = changed
 	return nil
 }
