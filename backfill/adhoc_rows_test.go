@@ -1,6 +1,7 @@
 package backfill_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -212,4 +213,82 @@ func runOf(t *testing.T, app *rikki.App, file, how string, dry bool) *rikki.Resu
 		t.Fatal(err)
 	}
 	return result
+}
+
+// A run that paused goes on behind the last row that was done, and a retry takes the rows that failed alone.
+func TestRowsOfAFileGoOnAndAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"csv", "ndjson"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			db := rikkitest.DB(t)
+			coll := db.Collection("people")
+			rows, missing := []string{"_id,name"}, map[int]bool{10: true, 40: true, 41: true}
+			var docs []any
+			for i := range 100 {
+				rows = append(rows, fmt.Sprintf("%d,\"N\r%d\"", i, i))
+				if kind == "ndjson" {
+					rows[i+1] = fmt.Sprintf(`{"_id": %d, "name": "N\r%[1]d"}`, i)
+				}
+				if !missing[i] {
+					docs = append(docs, bson.D{{Key: "_id", Value: i}})
+				}
+			}
+			insert(t, coll, docs...)
+			given := map[string]any{"collection": "people", "update-by": "_id", "chunk": 7, "max-failures": 1}
+			if kind == "csv" {
+				given["types"] = []string{"_id=int"}
+			} else {
+				rows = rows[1:]
+			}
+			given["file"] = rowsOf(t, "u."+kind, strings.Join(rows, "\r\n"))
+			app := rikkitest.App(t, db, backfill.NewAdHoc())
+			result, err := app.Run(t.Context(), backfill.AdHocName, &rikki.RunOptions{Params: given})
+			if !errors.Is(err, rikki.ErrPaused) {
+				t.Fatalf("error %v", err)
+			}
+			result, err = app.Continue(t.Context(), result.Run, nil)
+			if s := result.Value.(*backfill.Summary); !isPartial(err, 3) || s.Matched != 100 || s.Changed != 97 || s.Unchanged != 0 {
+				t.Fatalf("error %v, summary %+v", err, s)
+			}
+			for i := range missing {
+				insert(t, coll, bson.D{{Key: "_id", Value: i}})
+			}
+			given["failed-of"], given["max-failures"] = result.Run, 0
+			result, err = app.Run(t.Context(), backfill.AdHocName, &rikki.RunOptions{Params: given})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := result.Value.(*backfill.Summary); s.Changed != 3 {
+				t.Errorf("summary %+v", s)
+			}
+			if n, err := coll.CountDocuments(t.Context(), bson.D{{Key: "name", Value: bson.D{{Key: "$exists", Value: true}}}}); err != nil || n != 100 {
+				t.Errorf("%d of 100 have a name (%v)", n, err)
+			}
+		})
+	}
+}
+
+// Texts that a collection takes for equal find its documents, and make no second one.
+func TestRowsFindDocumentsAsTheServerDoes(t *testing.T) {
+	t.Parallel()
+	db := rikkitest.DB(t)
+	if err := db.CreateCollection(t.Context(), "people", options.CreateCollection().SetCollation(&options.Collation{Locale: "en", Strength: 2})); err != nil {
+		t.Fatal(err)
+	}
+	coll := people(t, db)
+	s, err := summary(t, db, backfill.NewAdHoc(), map[string]any{
+		"collection": "people", "upsert-by": "email", "file": rowsOf(t, "u.csv", "email,name\nANN@x,Anna\nann@X,Anne\nNEW@x,New\n"),
+	})
+	if err != nil || s.Changed != 3 {
+		t.Errorf("error %v, summary %+v", err, s)
+	}
+	want := []string{
+		`{"_id":1,"email":"ann@x","name":"Anne","keep":"k","team":"a"}`,
+		`{"_id":2,"email":"bob@x","name":"Bob","address":{"zip":"1","city":"B"},"team":"a"}`,
+		`{"email":"NEW@x","name":"New"}`,
+	}
+	if diff := cmp.Diff(want, stateOf(t, coll)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
 }

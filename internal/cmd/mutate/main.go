@@ -74,6 +74,66 @@ func mutations() []mutation {
 			pkg: "./backfill", run: "TestUndoAfterACancelledOne",
 		},
 		{
+			name: "extended JSON: whole numbers beyond 64 bits are refused", file: "internal/extjson/extjson.go",
+			old: "if _, err := strconv.ParseInt(number, 10, 64); err != nil {", new: "if number == \"\" {",
+			pkg: "./backfill", run: "TestAnUpdateThatIsNoneIsRefused",
+		},
+		{
+			name: "extended JSON: names that an object has twice are seen in the fast way, too", file: "internal/extjson/extjson.go",
+			old: "len(doc) == 0 || twice(doc)", new: "len(doc) == 0",
+			pkg: "./backfill", run: "TestLinesOfNDJSONLoseNothing",
+		},
+		{
+			name: "YAML: a float stays one", file: "internal/yamlfile/extended.go",
+			old: `if !strings.ContainsAny(text, ".e") {`, new: `if text == "" {`,
+			pkg: "./internal/yamlfile", run: "TestValuesOfYAMLKeepOrderAndType",
+		},
+		{
+			name: "YAML: what looks like a date and is none is refused", file: "internal/yamlfile/extended.go",
+			old: "case likeDate.MatchString(word):", new: `case word == "":`,
+			pkg: "./internal/yamlfile", run: "TestValuesThatCouldMeanTwoThingsAreRefused",
+		},
+		{
+			name: "CSV: a wrong quote that takes other rows with it ends the run", file: "backfill/rows_csv.go",
+			old: "if last > at {", new: "if last < at {",
+			pkg: "./backfill", run: "TestAHeaderThatDoesNotFitTheTypeIsRefused",
+		},
+		{
+			name: "CSV: a header that lacks a column of the type is refused", file: "backfill/sources.go",
+			old: "return fitsType(header, w.sees)", new: "_ = fitsType\n\t\t\treturn nil",
+			pkg: "./backfill", run: "TestAHeaderThatDoesNotFitTheTypeIsRefused",
+		},
+		{
+			name: "rows: a source that gives fewer than it had is an error", file: "backfill/sources.go",
+			old: "r.seen >= 0 && r.seen < r.planned:", new: "r.seen < 0 && r.seen > r.planned:",
+			pkg: "./backfill", run: "TestASourceThatGivesFewerRowsThanItHadIsAnError",
+		},
+		{
+			name: "rows: an upsert by a field wants a unique index on it", file: "backfill/find_by.go",
+			old: "case !unique && r.mode == changeUpsert:", new: "case !unique && r.mode < 0:",
+			pkg: "./backfill", run: "TestRowsOfAFileChangeDocumentsByAField/NoUniqueIndex",
+		},
+		{
+			name: "rows: two with the same new value make one document", file: "backfill/adhoc_changes.go",
+			old: "found[valueKey(by)] = []bson.RawValue{id} // another row may name it", new: "_ = found",
+			pkg: "./backfill", run: "TestRowsOfAFileChangeDocumentsByAField/TheSameNewValueTwiceMakesOneDocument",
+		},
+		{
+			name: "rows: a value that several documents have changes none", file: "backfill/adhoc_changes.go",
+			old: "case len(ids) > 1:", new: "case len(ids) > 2:",
+			pkg: "./backfill", run: "TestRowsOfAFileChangeDocumentsByAField/SeveralDocumentsFailTheRow",
+		},
+		{
+			name: "pipeline: documents that the server wrote as they were aren't counted as changed", file: "backfill/pipeline_singly.go",
+			old: "if !bytes.Equal(doc, now) {", new: "if len(doc) > 0 || bytes.Equal(doc, now) {",
+			pkg: "./backfill", run: "TestADocumentThatStaysAsItIsIsUnchanged",
+		},
+		{
+			name: "ad hoc: fields that may change contradict a deletion", file: "backfill/adhoc.go",
+			old: "case a.Delete && len(a.Fields) > 0:", new: "case a.Delete && len(a.Fields) < 0:",
+			pkg: "./backfill", run: "TestFieldsContradictADeletion",
+		},
+		{
 			name: "lease: one that was taken from a clock that is ahead does not last until then", file: "internal/store/expr.go",
 			old: `op("$gt", "$lease.expires", op("$add", now, longest))`, new: `op("$gt", "$lease.expires", op("$add", now, longest, longest, longest, 1e12))`,
 			pkg: "./internal/store", run: "TestSweepAfterTheClockWentBack",
