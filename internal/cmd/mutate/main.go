@@ -99,7 +99,7 @@ func mutations() []mutation {
 			pkg: "./backfill", run: "TestAHeaderThatDoesNotFitTheTypeIsRefused",
 		},
 		{
-			name: "CSV: a header that lacks a column of the type is refused", file: "backfill/sources.go",
+			name: "CSV: a header that lacks a column of the type is refused", file: "backfill/sources_file.go",
 			old: "return fitsType(header, w.sees)", new: "_ = fitsType\n\t\t\treturn nil",
 			pkg: "./backfill", run: "TestAHeaderThatDoesNotFitTheTypeIsRefused",
 		},
