@@ -92,7 +92,7 @@ func fixedSeeds() func() (uint64, bool) {
 }
 
 func endless() func() (uint64, bool) {
-	n := uint64(time.Now().Unix()) * 1000 //nolint:gosec // a seed
+	n := uint64(time.Now().Unix()) * 1000
 	if given, err := strconv.ParseUint(os.Getenv(seedsEnv), 10, 64); err == nil {
 		n = given
 	}
@@ -112,7 +112,6 @@ type hunt struct {
 	began  time.Time
 
 	mu    sync.Mutex
-	n     int
 	tally tally
 	kinds map[string]int
 	first map[string]int // which case was the first of its kind
@@ -196,7 +195,7 @@ func (h *hunt) one(seed uint64) {
 	keep := os.Getenv(keepEnv)
 	small, smallErr, smallLog := c, error(f), log
 	if f.Kind != "rig" && os.Getenv(shrinkEnv) == "" && (keep == "" || times <= 3) {
-		small, smallErr, smallLog = h.shrink(c, f, log)
+		small, smallLog, smallErr = h.shrink(c, f, log)
 	}
 	h.report(seed, n, f, small, smallErr, smallLog)
 }

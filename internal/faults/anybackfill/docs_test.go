@@ -17,7 +17,7 @@ type maker struct {
 	*rand.Rand
 }
 
-func newMaker(seed uint64) *maker { return &maker{rand.New(rand.NewPCG(seed, 7))} } //nolint:gosec // a case is to be made again
+func newMaker(seed uint64) *maker { return &maker{rand.New(rand.NewPCG(seed, 7))} }
 
 // one is a chance of one in n.
 func (m *maker) one(n int) bool { return m.IntN(n) == 0 }
@@ -70,7 +70,7 @@ func (m *maker) value(depth int) any {
 	case 17:
 		return pick[any](m, bson.MinKey{}, bson.MaxKey{})
 	default:
-		return int32(pick(m, 0, 1, 2, 3, -1, math.MaxInt32)) //nolint:gosec // small
+		return int32(pick(m, 0, 1, 2, 3, -1, math.MaxInt32))
 	}
 }
 
@@ -130,7 +130,7 @@ func (m *maker) anyID(i int) any {
 	case 5:
 		return bson.Binary{Subtype: pick[byte](m, 0, 4), Data: fmt.Appendf(nil, "%016d", i)}
 	case 6:
-		return bson.Timestamp{T: uint32(i), I: 1} //nolint:gosec // small
+		return bson.Timestamp{T: uint32(i), I: 1}
 	case 7:
 		return pick[any](m, nil, true, false, bson.MinKey{}, bson.MaxKey{}, math.NaN(), decimal("NaN"), math.Inf(1), "", bson.D{}, bson.Symbol("y"), "\xff"+fmt.Sprint(i%3), "\xfe", "a,b", " c ", "null", "5")
 	case 8:
@@ -138,7 +138,7 @@ func (m *maker) anyID(i int) any {
 	case 9:
 		return fmt.Sprint("id", i)
 	default:
-		return int32(i) //nolint:gosec // small
+		return int32(i)
 	}
 }
 
@@ -180,18 +180,18 @@ func (m *maker) document(s style, i, n int) Doc {
 	case "oid":
 		add("_id", bson.ObjectID{byte(i >> 16), byte(i >> 8), byte(i), 7})
 	default:
-		add("_id", int32(i)) //nolint:gosec // small
+		add("_id", int32(i))
 	}
 	var rest bson.D
 	put := func(name string, v any) { rest = append(rest, bson.E{Key: name, Value: v}) }
 	if s.n == "any" && m.one(3) {
 		put("n", m.value(1))
 	} else {
-		put("n", int32(i%7)) //nolint:gosec // small
+		put("n", int32(i%7))
 	}
 	switch s.k {
 	case "int":
-		put("k", int32((i*7919+13)%(4*n+1))) //nolint:gosec // small
+		put("k", int32((i*7919+13)%(4*n+1)))
 	case "any":
 		switch {
 		case i == 1 && m.one(2):
@@ -205,7 +205,7 @@ func (m *maker) document(s style, i, n int) Doc {
 	if s.arr {
 		a := bson.A{}
 		for j := range m.IntN(4) {
-			a = append(a, bson.D{{Key: "x", Value: pick(m, "a", "b")}, {Key: "p", Value: int32(j)}}) //nolint:gosec // small
+			a = append(a, bson.D{{Key: "x", Value: pick(m, "a", "b")}, {Key: "p", Value: int32(j)}})
 		}
 		put("arr", a)
 	}

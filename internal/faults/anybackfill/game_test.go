@@ -419,13 +419,12 @@ func (g *game) restoreName(ctx context.Context) error {
 
 // outcome is how a run ended.
 type outcome struct {
-	id      string
-	res     *rikki.Result
-	err     error
-	state   rikki.State
-	tries   int
-	refused bool // it never began, or changed nothing and failed
-	events  []Event
+	id     string
+	res    *rikki.Result
+	err    error
+	state  rikki.State
+	tries  int
+	events []Event
 }
 
 // perform has a run done, with events, until it doesn't go on any more.

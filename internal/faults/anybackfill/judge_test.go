@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -606,5 +605,3 @@ func (g *game) nothingLeft(ctx context.Context) error {
 		}
 	}
 }
-
-func sortedKeys(m map[string]bson.Raw) []string { return slices.Sorted(maps.Keys(m)) }

@@ -348,10 +348,30 @@ func (m *maker) script(c *Case) {
 func (m *maker) act(kind string) Act {
 	path := pick(m, "a", "b", "z", "sub.x", "t", "s", "ts", "n")
 	simple := []Act{
-		{Do: "none"}, {Do: "set", Path: path, Value: m.constant()}, {Do: "set", Path: path, Value: m.constant()}, {Do: "inc"}, {Do: "inc"}, {Do: "upper"}, {Do: "unset", Path: path},
-		{Do: "set-unset", Path: path, Value: m.constant()}, {Do: "update", Value: m.update()}, {Do: "update", Value: m.pipeline()}, {Do: "delete"}, {Do: "also"}, {Do: "also-update"},
-		{Do: "set-also", Path: path, Value: m.constant()}, {Do: "fail"}, {Do: "panic"}, {Do: "transient"}, {Do: "delete-set"}, {Do: "update-set", Value: `{"$inc": {"n": 1}}`},
-		{Do: "note"}, {Do: "note-quietly"}, {Do: "read"}, {Do: "also-delete"}, {Do: "also-fail"},
+		{Do: "none"},
+		{Do: "set", Path: path, Value: m.constant()},
+		{Do: "set", Path: path, Value: m.constant()},
+		{Do: "inc"},
+		{Do: "inc"},
+		{Do: "upper"},
+		{Do: "unset", Path: path},
+		{Do: "set-unset", Path: path, Value: m.constant()},
+		{Do: "update", Value: m.update()},
+		{Do: "update", Value: m.pipeline()},
+		{Do: "delete"},
+		{Do: "also"},
+		{Do: "also-update"},
+		{Do: "set-also", Path: path, Value: m.constant()},
+		{Do: "fail"},
+		{Do: "panic"},
+		{Do: "transient"},
+		{Do: "delete-set"},
+		{Do: "update-set", Value: `{"$inc": {"n": 1}}`},
+		{Do: "note"},
+		{Do: "note-quietly"},
+		{Do: "read"},
+		{Do: "also-delete"},
+		{Do: "also-fail"},
 	}
 	if kind != kindView {
 		simple = append(simple, Act{Do: "replace"}, Act{Do: "replace"}, Act{Do: "in-place"}, Act{Do: "in-place-set"}, Act{Do: "upsert"}, Act{Do: "replace-set"}, Act{Do: "scribble"})

@@ -39,13 +39,11 @@ type fate struct {
 
 // forecast is what has to become of a collection.
 type forecast struct {
-	docs     map[string]*fate
-	other    map[string]bson.Raw // after; nil where it isn't known
-	refused  error               // why the server itself doesn't take the filter or the change
-	unsure   string              // why a refusal is fine
-	mustFail string              // a run that does all of it broke a promise
-	matched  int                 // -1: not known
-	rows     bool
+	docs    map[string]*fate
+	refused error  // why the server itself doesn't take the filter or the change
+	unsure  string // why a refusal is fine
+	matched int    // -1: not known
+	rows    bool
 }
 
 // seed puts documents into a new collection, byte for byte: those that an insertion would change are written by a pipeline.
@@ -66,8 +64,7 @@ func seed(ctx context.Context, db *mongo.Database, name string, c *Collection, d
 	coll := db.Collection(name)
 	if len(docs) > 0 {
 		if _, err := coll.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false)); err != nil {
-			var bulk mongo.BulkWriteException
-			if !errors.As(err, &bulk) { // those that can't be are left out
+			if _, bulk := errors.AsType[mongo.BulkWriteException](err); !bulk { // those that can't be are left out
 				return nil, fmt.Errorf("insert: %w", err)
 			}
 		}
@@ -81,8 +78,7 @@ func seed(ctx context.Context, db *mongo.Database, name string, c *Collection, d
 	}
 	if len(models) > 0 {
 		if _, err := coll.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(false)); err != nil {
-			var bulk mongo.BulkWriteException
-			if !errors.As(err, &bulk) {
+			if _, bulk := errors.AsType[mongo.BulkWriteException](err); !bulk {
 				return nil, fmt.Errorf("empty timestamps: %w", err)
 			}
 		}
@@ -160,7 +156,7 @@ func (c *Case) foresee(ctx context.Context, db *mongo.Database, before map[strin
 	if copied, err := bytesOf(ctx, coll); err != nil || !equalAll(copied, before) {
 		return nil, fmt.Errorf("the copy is another: %w", err)
 	}
-	if err := c.select_(ctx, coll, f); err != nil {
+	if err := c.choose(ctx, coll, f); err != nil {
 		return nil, err
 	}
 	if err := c.apply(ctx, coll, f); err != nil {
@@ -182,8 +178,8 @@ func equalAll(a, b map[string]bson.Raw) bool {
 	return true
 }
 
-// select_ finds the documents that are to change.
-func (c *Case) select_(ctx context.Context, coll *mongo.Collection, f *forecast) error {
+// choose finds the documents that are to change.
+func (c *Case) choose(ctx context.Context, coll *mongo.Collection, f *forecast) error {
 	matches := maybe
 	if !byChance(c.Script.Filter) {
 		matches = yes
@@ -205,7 +201,7 @@ func (c *Case) select_(ctx context.Context, coll *mongo.Collection, f *forecast)
 		}
 		if err := cur.Err(); err != nil {
 			f.refused, f.unsure = err, err.Error()
-			return nil
+			return nil //nolint:nilerr // that is what the run will say
 		}
 	} else {
 		for _, word := range []string{"$limit", "$skip", "$sample", "$group", "$unionWith", "$sortByCount", `"_id"`, "$unwind"} {

@@ -38,7 +38,7 @@ func caseIn(dir string) *lively {
 	if l, ok := live.Load(dir); ok {
 		return l.(*lively) //nolint:forcetypeassert // nothing else is there
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "case.json")) //nolint:gosec // our own
+	data, err := os.ReadFile(filepath.Join(dir, "case.json"))
 	if err != nil {
 		panic(err)
 	}

@@ -4,6 +4,7 @@ package anybackfill
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -13,7 +14,7 @@ import (
 const mostShrinking = 25 * time.Second
 
 // shrink makes a case smaller for as long as it fails in the same way.
-func (h *hunt) shrink(c *Case, f *Finding, log []string) (*Case, error, []string) {
+func (h *hunt) shrink(c *Case, f *Finding, log []string) (*Case, []string, error) {
 	until := time.Now().Add(mostShrinking)
 	best, bestErr := c, error(f)
 	fails := func(s *Case) bool {
@@ -34,15 +35,9 @@ func (h *hunt) shrink(c *Case, f *Finding, log []string) (*Case, error, []string
 		return false
 	}
 	for changed := true; changed && time.Now().Before(until); {
-		changed = false
-		for _, smaller := range simpler(best) {
-			if fails(smaller) {
-				changed = true
-				break
-			}
-		}
+		changed = slices.ContainsFunc(simpler(best), fails)
 	}
-	return best, bestErr, log
+	return best, log, bestErr
 }
 
 // simpler are cases that are a step simpler, those with the greatest steps first.

@@ -132,7 +132,7 @@ func (p *play) undo(ctx context.Context, s Step, t *tally) error {
 	if err := p.undone(before, after, o); err != nil {
 		return err
 	}
-	return p.undoCounts(o, before, after)
+	return p.undoCounts(o)
 }
 
 func (p *play) undoParams() *backfill.UndoRun {
@@ -152,7 +152,7 @@ func (p *play) conflicts(ctx context.Context, id string) string {
 	return b.String()
 }
 
-func (p *play) undoCounts(o outcome, before, after snapshot) error {
+func (p *play) undoCounts(o outcome) error {
 	s := summaryOf(o.res)
 	if s == nil || len(p.foreign) > 0 || p.strange || len(p.retried) > 0 {
 		return nil
@@ -182,7 +182,7 @@ func (p *play) undone(before, after snapshot, o outcome) error {
 		got, was := after.docs[key], before.docs[key]
 		switch {
 		case p.foreign[key]:
-			if err := p.kept(first, was, got); err != nil {
+			if err := kept(was, got); err != nil {
 				return err
 			}
 		case p.retried[key]:
@@ -228,7 +228,7 @@ func (p *play) falseConflicts(o outcome) error {
 	}
 	for f, err := range backfill.Failures(context.Background(), p.app, o.id) {
 		if err != nil {
-			return nil //nolint:nilerr // it was pruned
+			return nil
 		}
 		if !theirs[string(f.ID)] && strings.HasSuffix(f.Namespace, ".c") {
 			return found("undo-conflict", "nobody else has written %s, and the undo says %s", f.ID, f.Message)
@@ -260,13 +260,10 @@ func difference(want, got map[string]bson.Raw) string {
 	return ""
 }
 
-// kept looks whether what others wrote after the run is still there, and whether the rest of such a document is as it was.
-func (p *play) kept(first, was, got bson.Raw) error {
+// kept looks whether what others wrote after the run is still there.
+func kept(was, got bson.Raw) error {
 	if was == nil {
-		if got != nil && disturbed(p.watch.happened(), "foreign-remove") {
-			return nil // it may have been removed by others before the run would have, or the run itself deleted it
-		}
-		return nil
+		return nil // others have removed it, or the run has
 	}
 	if v := was.Lookup("__foreign"); !v.IsZero() {
 		if got == nil || !got.Lookup("__foreign").Equal(v) {
@@ -445,7 +442,7 @@ func (p *play) retry(ctx context.Context) error {
 	record, err := p.app.Retry(ctx, p.main.id, nil)
 	if err != nil {
 		p.say("   %v", err)
-		return nil //nolint:nilerr // it may be refused
+		return nil
 	}
 	o, err := p.perform(ctx, "retry", nil, func(ctx context.Context, observe rikki.Observer) (*rikki.Result, error) {
 		return p.app.Continue(ctx, record.ID, &rikki.RunOptions{Observers: []rikki.Observer{observe}})
