@@ -111,6 +111,8 @@ type hunt struct {
 	until  time.Time
 	began  time.Time
 
+	crowd sync.RWMutex // see together
+
 	mu    sync.Mutex
 	tally tally
 	kinds map[string]int
@@ -232,34 +234,57 @@ func (h *hunt) run(c *Case) (log []string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	for try := 0; ; try++ {
-		client, uri, deaths, err := w.get(ctx)
-		if err != nil {
-			return nil, err
+		release := h.together()
+		if try > 0 { // alone: whoever ends the server now has ended it
+			release()
+			release = h.apart()
 		}
-		name := fmt.Sprintf("any_%x_%x", c.Seed, rand.Uint32())
-		t := tally{why: map[string]int{}}
-		log, err := func() (log []string, err error) {
-			defer func() {
-				if p := recover(); p != nil {
-					buf := make([]byte, 8<<10)
-					err = found("rig", "%v\n%s", p, buf[:runtime.Stack(buf, false)])
-				}
-			}()
-			return c.play(ctx, client, uri, h.hist, name, &t)
-		}()
-		h.add(t)
-		alive, words := w.alive(ctx)
-		if alive {
-			if _, _, now, getErr := w.get(ctx); getErr == nil && now != deaths && err != nil && try < 3 {
-				continue // another case has ended the server
-			}
+		log, err, again := h.once(ctx, w, c, try)
+		release()
+		if !again {
 			return log, err
 		}
-		if try == 0 {
-			continue // was it this one?
-		}
-		return append(log, words...), found("died", "the server has died:\n%s", strings.Join(last(words, 12), "\n"))
 	}
+}
+
+// together and apart are how a case is run: beside others, or alone.
+func (h *hunt) together() (release func()) {
+	h.crowd.RLock()
+	return h.crowd.RUnlock
+}
+
+func (h *hunt) apart() (release func()) {
+	h.crowd.Lock()
+	return h.crowd.Unlock
+}
+
+// once plays a case, and tells whether it has to be played again, since the server has died and nobody knows of what.
+func (h *hunt) once(ctx context.Context, w *world, c *Case, try int) (log []string, err error, again bool) { //nolint:revive // the error belongs to the log
+	client, uri, deaths, err := w.get(ctx)
+	if err != nil {
+		return nil, err, false
+	}
+	name := fmt.Sprintf("any_%x_%x", c.Seed, rand.Uint32())
+	t := tally{why: map[string]int{}}
+	log, err = func() (log []string, err error) {
+		defer func() {
+			if p := recover(); p != nil {
+				buf := make([]byte, 8<<10)
+				err = found("rig", "%v\n%s", p, buf[:runtime.Stack(buf, false)])
+			}
+		}()
+		return c.play(ctx, client, uri, h.hist, name, &t)
+	}()
+	h.add(t)
+	alive, words := w.alive(ctx)
+	if alive {
+		_, _, now, getErr := w.get(ctx)
+		return log, err, getErr == nil && now != deaths && err != nil && try < 3
+	}
+	if try == 0 {
+		return log, err, true
+	}
+	return append(log, words...), found("died", "the server has died:\n%s", strings.Join(last(words, 12), "\n")), false
 }
 
 func last(lines []string, n int) []string { return lines[max(0, len(lines)-n):] }
