@@ -10,12 +10,14 @@ import (
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/backfill"
+	"github.com/rikki-go/rikki/conn"
 	"github.com/rikki-go/rikki/internal/term"
 )
 
 // paceFlags are those of runs that go through many documents.
 type paceFlags struct {
 	Chunk      int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
+	Workers    int            `min:"1" max:"64" help:"Chunks at a time, where their order doesn't matter."`
 	Rate       float64        `min:"0" help:"Documents a second at most; 0 for no limit."`
 	MaxLag     *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
 	Gentle     string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
@@ -27,6 +29,7 @@ type undoFlags struct {
 	DryRun  bool   `help:"Say what would be restored and what others have changed since, and change nothing."`
 	Journal string `enum:"changed,full,ids,off" default:"changed" help:"How much is kept for an undo of the undo."`
 	paceFlags
+	MaxFailures int64  `min:"-1" help:"Pause when more documents than this can't be written (default 0: no limit); -1 to end at the first. Conflicts don't count."`
 	AtLeastOnce bool   `help:"Go on without transactions on a standalone server, where others must not write meanwhile."`
 	Queue       bool   `help:"Leave it to the processes that serve the queue, and print its ID."`
 	Actor       string `placeholder:"NAME" help:"Who wants it (default: the user)."`
@@ -45,6 +48,9 @@ func newRunsUndoCommand(p *program) *cobra.Command {
 		complete: p.runIDs,
 	}
 	c.run = func(ctx context.Context, args []string) error {
+		if err := p.databaseOf(ctx, args[0]); err != nil {
+			return err
+		}
 		if flags.Queue {
 			return p.queueUndo(ctx, args[0], *flags)
 		}
@@ -55,7 +61,7 @@ func newRunsUndoCommand(p *program) *cobra.Command {
 		j.do = func(ctx context.Context, s *session, opts *rikki.RunOptions) (*rikki.Result, error) {
 			opts.Params = flags.params()
 			result, err := backfill.Undo(ctx, s.runs, args[0], opts)
-			if result == nil && err != nil {
+			if err != nil && (result == nil || neverBegan(result, err)) {
 				return nil, s.notUndone(args[0], err)
 			}
 			return result, err
@@ -65,9 +71,35 @@ func newRunsUndoCommand(p *program) *cobra.Command {
 	return p.cobra(c)
 }
 
+// databaseOf takes the database from the run that is undone where the URI names none: the journal knows where everything is.
+func (p *program) databaseOf(ctx context.Context, run string) error {
+	to, err := p.target()
+	if err != nil || to.embedded || to.database != "" || conn.New(conn.Config{URI: to.uri}).Database() != "" {
+		return err
+	}
+	s, err := p.open(ctx, func(cfg *rikki.Config) { cfg.Conn.Database = cmp.Or(cfg.HistoryDatabase, rikki.DefaultHistoryDatabase) })
+	if err != nil {
+		return err
+	}
+	record, err := s.runs.Record(ctx, run)
+	if err != nil {
+		err = s.notUndone(run, err)
+	}
+	if closeErr := s.close(ctx); closeErr != nil {
+		p.term.Warn("closing the connection: %v", closeErr)
+	}
+	p.flags.Database = record.Database
+	return err
+}
+
+// neverBegan tells whether an undo was refused when its run had a record already, as of two that were asked for at the same time.
+func neverBegan(result *rikki.Result, err error) bool {
+	return result.Value == nil && errors.Is(err, backfill.ErrNoUndo)
+}
+
 func (f undoFlags) params() *backfill.UndoRun {
 	return &backfill.UndoRun{
-		Journal: f.Journal, Chunk: f.Chunk, Rate: f.Rate, MaxLag: f.MaxLag, Gentle: f.Gentle, Window: f.Window,
+		Journal: f.Journal, Chunk: f.Chunk, Workers: f.Workers, MaxFailures: f.MaxFailures, Rate: f.Rate, MaxLag: f.MaxLag, Gentle: f.Gentle, Window: f.Window,
 		MaxRuntime: f.MaxRuntime, AtLeastOnce: f.AtLeastOnce,
 	}
 }
@@ -113,6 +145,9 @@ func (p *program) printUndoForecast(f *backfill.UndoForecast) error {
 		)},
 	); err != nil {
 		return err
+	}
+	for _, warning := range f.Warnings {
+		p.term.Warn("%s", warning)
 	}
 	if len(f.Conflicts) == 0 {
 		p.term.Next(p.call("runs", "undo", f.Undoes))

@@ -53,6 +53,7 @@ func setUpStory(t *testing.T, env *testscript.Env, uri string) error {
 	name := "story_" + strings.ToLower(rand.Text()[:10])
 	history := name + "_history"
 	env.Setenv("PLAIN_URI", strings.Replace(uri, "/?", "/"+name+"?", 1))
+	env.Setenv("BARE_URI", uri) // without a database
 	env.Setenv("DEMO_HISTORY", history)
 	env.Setenv("DB", name)
 	if cache, err := os.UserCacheDir(); err == nil {
