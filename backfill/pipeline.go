@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
@@ -24,7 +25,9 @@ type pipelineWork struct {
 	fields []string // that it writes, if known
 	looks  bool     // it sees documents before it changes them, to keep or to check what changes
 	images imaging
-	again  bool // the update needs the filter itself, not only the documents that it matches
+	// removes says that the pipeline has removed a field where that wasn't to be seen in it.
+	removes atomic.Bool
+	again   bool // the update needs the filter itself, not only the documents that it matches
 	// before is the field that holds a document as it was while the server computes how it will be. Nobody can know its name, so no
 	// document has it.
 	before string
@@ -251,6 +254,7 @@ type image struct{ before, after bson.Raw }
 // foresee computes what the pipeline will do to the next n documents.
 func (w *pipelineWork) foresee(ctx context.Context, e *engine, p store.Partition, n, bytes int) ([]image, []bson.RawValue, bool, error) {
 	n = e.sizes.fit(n, bytes)
+	narrow := w.narrows()
 	pipeline := w.foresight(e, p, n)
 	cur, err := e.query(ctx, e.aggregation(pipeline, n))
 	if err != nil {
@@ -262,18 +266,26 @@ func (w *pipelineWork) foresee(ctx context.Context, e *engine, p store.Partition
 	}
 	images := make([]image, len(b.items))
 	for i, item := range b.items {
-		if w.images == imagesOfFields {
-			images[i] = w.narrow(item)
-		} else {
+		if !narrow {
 			images[i] = w.wide(item)
+			continue
 		}
+		image, removed := w.narrow(item)
+		if removed { // what it stood behind has to be known
+			w.removes.Store(true)
+			return w.foresee(ctx, e, p, n, bytes)
+		}
+		images[i] = image
 	}
 	return images, b.keys, b.end, nil
 }
 
+// narrows tells whether the fields that are written are enough of a document: until one of them has vanished from one.
+func (w *pipelineWork) narrows() bool { return w.images == imagesOfFields && !w.removes.Load() }
+
 // foresight is the aggregation that computes it.
 func (w *pipelineWork) foresight(e *engine, p store.Partition, n int) mongo.Pipeline {
-	narrow := w.images == imagesOfFields
+	narrow := w.narrows()
 	var before any = "$$ROOT"
 	if narrow {
 		keep := make(bson.D, len(w.fields))
@@ -302,10 +314,16 @@ func (w *pipelineWork) foresight(e *engine, p store.Partition, n int) mongo.Pipe
 	return pipeline
 }
 
-// narrow builds both documents from the fields that change, in one order.
-func (w *pipelineWork) narrow(item bson.Raw) image {
+// narrow builds both documents from the fields that change, in one order, and tells whether one of them has vanished: then it isn't known
+// where it stood.
+func (w *pipelineWork) narrow(item bson.Raw) (_ image, removed bool) {
 	id := item.Lookup("_id")
 	before, _ := item.Lookup(w.before).DocumentOK()
+	for _, field := range w.fields {
+		_, noBefore := before.LookupErr(field)
+		_, noAfter := item.LookupErr(field)
+		removed = removed || noBefore == nil && noAfter != nil
+	}
 	build := func(from bson.Raw) bson.Raw {
 		doc := rawbson.Append(beginDoc(), "_id", id)
 		for _, field := range w.fields {
@@ -315,7 +333,7 @@ func (w *pipelineWork) narrow(item bson.Raw) image {
 		}
 		return endDoc(doc)
 	}
-	return image{before: build(before), after: build(item)}
+	return image{before: build(before), after: build(item)}, removed
 }
 
 // wide takes the document before out of the one after.

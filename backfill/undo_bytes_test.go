@@ -295,3 +295,41 @@ func TestAnUndoPassesOtherCollectionsByThatAreGone(t *testing.T) {
 		t.Errorf("%d documents in the collection of others, %v", n, err)
 	}
 }
+
+// TestAFieldComesBackToItsPlace: a pipeline can remove a field though its operator usually has a value.
+func TestAFieldComesBackToItsPlace(t *testing.T) {
+	t.Parallel()
+	e := func(key string, value any) bson.E { return bson.E{Key: key, Value: value} }
+	for name, value := range map[string]any{
+		"DateFromString": bson.D{e("$dateFromString", bson.D{e("dateString", "$at"), e("onError", "$$REMOVE")})},
+		"Map":            bson.D{e("$map", bson.D{e("input", "$gone"), e("in", "$$this")})},
+		"Filter":         bson.D{e("$filter", bson.D{e("input", "$gone"), e("cond", true)})},
+		"MergeObjects":   bson.D{e("$mergeObjects", bson.A{"$gone"})},
+		"Path":           "$gone",
+		"Cond":           bson.D{e("$cond", bson.A{bson.D{e("$eq", bson.A{"$z", 7})}, "$$REMOVE", "$at"})},
+		"Literal":        bson.D{e("$literal", "$$REMOVE")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := rikkitest.DB(t)
+			things := db.Collection("things")
+			for i := range 300 {
+				doc := bson.D{e("_id", i), e("a", i), e("at", "2026-01-01"), e("z", i)}
+				if i%7 == 0 {
+					doc[2].Value = "no date"
+				}
+				insert(t, things, doc)
+			}
+			before := raws(t, things)
+			app := rikkitest.App(t, db, pipeline(backfill.Options{Collection: "things", Chunk: 50}, set("at", value)))
+			run, err := app.Run(t.Context(), "piped", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if undo, err := backfill.Undo(t.Context(), app, run.Run, nil); err != nil {
+				t.Fatalf("%+v, %v", undo, err)
+			}
+			asBefore(t, things, before)
+		})
+	}
+}
