@@ -385,6 +385,9 @@ func (w *pipelineWork) checkAgain(e *engine) error {
 
 func (w *pipelineWork) leftover(ctx context.Context, e *engine, p store.Partition, n int) (leftover, error) {
 	images, keys, end, err := w.foresee(ctx, e, p, n, chunkBytes)
+	if judge(err) == document && isServerError(err) {
+		return w.leftoverAlone(ctx, e, p, n, err)
+	}
 	if err != nil || len(keys) == 0 {
 		return leftover{end: true}, err
 	}
@@ -395,4 +398,17 @@ func (w *pipelineWork) leftover(ctx context.Context, e *engine, p store.Partitio
 		}
 	}
 	return found, nil
+}
+
+// leftoverAlone looks again where the server can't compute what would become of a document: one that can't be done again isn't as it
+// shall be. It is looked for among fewer and fewer.
+func (w *pipelineWork) leftoverAlone(ctx context.Context, e *engine, p store.Partition, n int, err error) (leftover, error) {
+	if n > 1 {
+		return w.leftover(ctx, e, p, n/2)
+	}
+	found, lookErr := e.selected(ctx, p, 1, chunkBytes)
+	if lookErr != nil || len(found.keys) == 0 {
+		return leftover{end: true}, errors.Join(err, lookErr)
+	}
+	return leftover{looked: 1, left: found.keys, last: found.last, end: found.end}, nil
 }

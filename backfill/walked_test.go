@@ -144,6 +144,23 @@ func TestWhatCannotBeVerifiedIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
+// A document that can't be changed again would not stay as it is: it is left over, and no reason for the run to fail.
+func TestADocumentThatCannotBeChangedAgainIsLeftOver(t *testing.T) {
+	t.Parallel()
+	db := rikkitest.DB(t)
+	things := db.Collection("things")
+	var list []any
+	for i := range 60 {
+		list = append(list, bson.D{{Key: "_id", Value: i}, {Key: "s", Value: "text"}, {Key: "m", Value: i % 20}})
+	}
+	insert(t, things, list...)
+	length := bson.D{{Key: "$cond", Value: bson.A{bson.D{{Key: "$eq", Value: bson.A{"$m", 7}}}, bson.D{{Key: "$strLenCP", Value: "$s"}}, "$s"}}}
+	s, err := summary(t, db, pipeline(backfill.Options{Collection: "things", VerifyAgain: true, Chunk: 60}, set("s", length)), nil)
+	if !isPartial(err, 3) || s.Changed != 3 || s.Verified == nil || s.Verified.Left != 3 || s.Verified.Checked != 60 {
+		t.Errorf("%+v, verified %+v, %v", s, s.Verified, err)
+	}
+}
+
 // A limit that is as many documents as there are, or more, is no limit: the run is verified.
 func TestALimitThatWasAllIsNone(t *testing.T) {
 	t.Parallel()

@@ -63,6 +63,51 @@ func mutations() []mutation {
 			pkg: "./backfill", run: "TestMixedKeysAreAllVisitedOnce",
 		},
 		{
+			name: "selection: a filter of chance is not asked again by the change", file: "backfill/selection.go",
+			old: "!slices.Contains(plainOperators(), e.Key())", new: "len(plainOperators()) == 0",
+			pkg: "./backfill", run: "TestAFilterOfChanceIsEvaluatedOnce/sampleRate",
+		},
+		{
+			name: "selection: the change finds what the filter found in an array", file: "backfill/pipeline_singly.go",
+			old: "if w.again {", new: "if false {",
+			pkg: "./backfill", run: "TestAPositionalUpdateBesideARefusedDocument",
+		},
+		{
+			name: "target: reads and writes say which collection they are for", file: "backfill/aim.go",
+			old: "e.pinned = err == nil", new: "e.pinned = false && err == nil\n\te.target.Collection.Data = nil",
+			pkg: "./backfill", run: "TestARunNoticesThatItsCollectionIsAnotherOne/replaced/function",
+		},
+		{
+			name: "target: the index of the key is compared in each chunk", file: "backfill/aim.go",
+			old: "return e.stillIndexed(ctx)\n}", new: "return nil\n}",
+			pkg: "./backfill", run: "TestARunNoticesThatTheIndexOfItsKeyIsAnotherOne",
+		},
+		{
+			name: "index: a partial one is none to walk by", file: "backfill/aim.go",
+			old: "case partial != nil:", new: "case partial != nil && e.alone:",
+			pkg: "./backfill", run: "TestIndexesToWalkBy/partial",
+		},
+		{
+			name: "stages: an item is that of a document of its chunk, and the only one", file: "backfill/stages.go",
+			old: "delete(of, idKey(cur.Current))", new: "_ = of",
+			pkg: "./backfill", run: "TestStagesThatChangeTheOrder/unwind",
+		},
+		{
+			name: "sources: a key is not the same as the one before", file: "backfill/repetition.go",
+			old: "!r.before.IsZero() && valueKey(key) == valueKey(r.before)", new: "false",
+			pkg: "./backfill", run: "TestASourceThatRepeatsItselfEnds",
+		},
+		{
+			name: "picked: the keys of another collection's failures are none of this one", file: "backfill/picked.go",
+			old: "case then.Namespace != now.Namespace:", new: "case false:",
+			pkg: "./backfill", run: "TestDocumentsArePickedByWhatTheyAreKnownBy",
+		},
+		{
+			name: "verification: the very documents that failed are taken off", file: "backfill/verify.go",
+			old: "return int64(len(left) - len(known)), err", new: "return max(0, int64(len(left)-len(known))-e.counts.Failed), err",
+			pkg: "./backfill", run: "TestVerificationGoesByTheDocumentsThatFailed",
+		},
+		{
 			name: "undo: the partitions are taken away from a process that lives on", file: "backfill/undo.go",
 			old: "if _, err := takeOver(ctx, r.e.client, r.e.store.Walk(r.past.run.ID, epoch), epoch, r.e.log); err != nil {",
 			new: "if err := ctx.Err(); err != nil || epoch < 0 {",
