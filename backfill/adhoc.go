@@ -43,7 +43,7 @@ type FileRows struct {
 	Separator string   `minLength:"1" placeholder:"CHAR" help:"What is between the columns of CSV (default a comma); tab for a tabulator."`
 	Columns   []string `minItems:"1" placeholder:"COLUMN[=FIELD]" help:"The columns to take, and the fields that they become (default: all, by their names)."`
 	Types     []string `minItems:"1" placeholder:"COLUMN=TYPE" help:"What the columns of CSV hold: string, int, long, double, decimal, bool, date, objectId, uuid, json (default string)."`
-	Empty     string   `enum:"text,skip,null,unset" help:"What a cell without anything becomes: empty text, no change, null, or no field (default text; other types than string fail)."`
+	Empty     string   `enum:"text,skip,null,unset" help:"What an empty cell becomes (default text, which fails for other types than string)."`
 }
 
 // Backfill implements [Described].
