@@ -21,17 +21,19 @@ const UndoName = "undo-run"
 
 // UndoRun undoes a run from its journal. It needs nothing of the script that was run. Its fields are its parameters.
 type UndoRun struct {
-	Run         string         `required:"true" placeholder:"RUN" help:"The ID of the run to undo."`
-	Chunk       int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
-	Workers     int            `min:"1" max:"64" help:"Chunks at a time, where their order doesn't matter."`
-	Rate        float64        `min:"0" help:"Documents a second at most; 0 for no limit."`
-	MaxLag      *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
-	Gentle      string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
-	Window      string         `placeholder:"22:00-05:00" pattern:"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( .+)?$" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
-	MaxRuntime  time.Duration  `min:"1s" help:"Pause after this time."`
-	Journal     string         `enum:"changed,full,ids,off" default:"changed" help:"How much is kept for an undo of the undo."`
-	MaxFailures int64          `min:"-1" help:"Pause when more documents than this can't be written (default 0: no limit); -1 to end at the first. Conflicts don't count."`
-	AtLeastOnce bool           `help:"Go on without transactions on a standalone server, where others must not write meanwhile."`
+	Run          string         `required:"true" placeholder:"RUN" help:"The ID of the run to undo."`
+	Chunk        int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
+	Workers      int            `min:"1" max:"64" help:"Chunks at a time, where their order doesn't matter."`
+	Rate         float64        `min:"0" help:"Documents a second at most; 0 for no limit."`
+	MaxLag       *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
+	Gentle       string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
+	Unreadable   string         `enum:"wait,ignore" help:"What to do when the lag can't be told, as a member is down (default wait)."`
+	IgnoreMember []string       `minItems:"1" placeholder:"HOST" help:"Members of the replica set whose lag doesn't matter."`
+	Window       string         `placeholder:"22:00-05:00" pattern:"^[0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9]( .+)?$" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
+	MaxRuntime   time.Duration  `min:"1s" help:"Pause after this time."`
+	Journal      string         `enum:"changed,full,ids,off" default:"changed" help:"How much is kept for an undo of the undo."`
+	MaxFailures  int64          `min:"-1" help:"Pause when more documents than this can't be written (default 0: no limit); -1 to end at the first. Conflicts don't count."`
+	AtLeastOnce  bool           `help:"Go on without transactions on a standalone server, where others must not write meanwhile."`
 }
 
 // CheckParams implements [params.Checker].
@@ -188,6 +190,7 @@ func (u *UndoRun) Execute(ctx context.Context, run *rikki.Run) (any, error) {
 	opts := Options{
 		Database: past.database, Collection: past.collection, Source: past, Workers: u.Workers,
 		Journal: Journal(u.Journal), Chunk: u.Chunk, Rate: u.Rate, Gentle: Gentle(u.Gentle),
+		Unreadable: Unreadable(u.Unreadable), IgnoreMembers: u.IgnoreMember,
 		MaxFailures: cmp.Or(u.MaxFailures, math.MaxInt64), MaxFailureRate: noShare,
 	}
 	if u.MaxLag != nil {

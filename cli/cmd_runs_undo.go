@@ -16,13 +16,15 @@ import (
 
 // paceFlags are those of runs that go through many documents.
 type paceFlags struct {
-	Chunk      int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
-	Workers    int            `min:"1" max:"64" help:"Chunks at a time, where their order doesn't matter."`
-	Rate       float64        `min:"0" help:"Documents a second at most; 0 for no limit."`
-	MaxLag     *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
-	Gentle     string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
-	Window     string         `placeholder:"22:00-05:00" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
-	MaxRuntime time.Duration  `min:"1s" help:"Pause after this time."`
+	Chunk        int            `min:"1" max:"10000" help:"Documents in a chunk (default: as many as take 100ms)."`
+	Workers      int            `min:"1" max:"64" help:"Chunks at a time, where their order doesn't matter."`
+	Rate         float64        `min:"0" help:"Documents a second at most; 0 for no limit."`
+	MaxLag       *time.Duration `min:"0s" help:"How far secondaries may be behind (default 10s); 0s for no limit."`
+	Gentle       string         `enum:"auto,always,never" help:"When to make room for others (default auto: while there are any)."`
+	Unreadable   string         `enum:"wait,ignore" help:"What to do when the lag can't be told, as a member is down (default wait)."`
+	IgnoreMember []string       `minItems:"1" placeholder:"HOST" help:"Members of the replica set whose lag doesn't matter."`
+	Window       string         `placeholder:"22:00-05:00" help:"Only work at this time of day; an IANA zone may follow, else UTC."`
+	MaxRuntime   time.Duration  `min:"1s" help:"Pause after this time."`
 }
 
 type undoFlags struct {
@@ -99,7 +101,8 @@ func neverBegan(result *rikki.Result, err error) bool {
 
 func (f undoFlags) params() *backfill.UndoRun {
 	return &backfill.UndoRun{
-		Journal: f.Journal, Chunk: f.Chunk, Workers: f.Workers, MaxFailures: f.MaxFailures, Rate: f.Rate, MaxLag: f.MaxLag, Gentle: f.Gentle, Window: f.Window,
+		Journal: f.Journal, Chunk: f.Chunk, Workers: f.Workers, MaxFailures: f.MaxFailures, Rate: f.Rate, MaxLag: f.MaxLag, Gentle: f.Gentle, Unreadable: f.Unreadable, IgnoreMember: f.IgnoreMember,
+		Window:     f.Window,
 		MaxRuntime: f.MaxRuntime, AtLeastOnce: f.AtLeastOnce,
 	}
 }
