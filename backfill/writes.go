@@ -39,8 +39,12 @@ type target struct {
 	direct bool
 	images map[string]*images
 	order  []string // of images
-	// aliases says that some of the images may be of the same document.
-	aliases bool
+	// aliases says that some of the images may be of the same document, twice that a document has several statements.
+	aliases, twice bool
+	// piped says that the server may count documents as changed that are the same: it does after a pipeline. counted is how many it
+	// counts, changed how many images differ.
+	piped            bool
+	counted, changed int64
 }
 
 // images are those of one document.
@@ -135,6 +139,7 @@ func (w *writes) addOwn(index int, item bson.Raw, r *request) error {
 		if err := w.note(w.own, im); err != nil {
 			return err
 		}
+		w.own.pipe(w.looks, r.update)
 		w.own.update(id).update(index, id, r.update)
 		return nil
 	}
@@ -191,6 +196,7 @@ func (w *writes) addOther(index int, o *otherWrite) error {
 	}
 	switch o.kind {
 	case changeUpdate:
+		t.pipe(w.looks, o.update)
 		t.update(o.id).update(index, o.id, o.update)
 	case changeDelete:
 		t.remove(index, o.id)
@@ -238,6 +244,11 @@ func (t *target) update(id bson.RawValue) *statements {
 	return t.statements
 }
 
+// pipe notes an update if it is a pipeline, of which images tell what it did.
+func (t *target) pipe(looks bool, update bson.RawValue) {
+	t.piped = t.piped || looks && update.Type == bson.TypeArray
+}
+
 func (t *target) remove(index int, id bson.RawValue) {
 	if !t.distinct {
 		t.written.remove(id)
@@ -256,6 +267,7 @@ func (w *writes) note(t *target, im images) error {
 	}
 	key := valueKey(im.id)
 	if earlier, twice := t.images[key]; twice {
+		t.twice = true
 		earlier.after, earlier.sure, earlier.creates = nil, false, earlier.creates || im.creates
 		return nil
 	}
@@ -298,6 +310,9 @@ func (t *target) merge() {
 
 // journal adds what became of a document, unless that must not be.
 func (w *writes) journal(t *target, im *images) error {
+	if im.after != nil && !bytes.Equal(im.before, im.after) {
+		t.changed++
+	}
 	if t == w.own {
 		if err := w.c.e.keptKey(im.before, im.after); err != nil {
 			return err
@@ -380,6 +395,7 @@ func (w *writes) send(ctx context.Context, t *target) error {
 	if err != nil {
 		return w.inOrder(t, err)
 	}
+	t.counted = did.changed
 	if t == w.own {
 		w.c.counts.Changed += did.changed
 		w.c.counts.Deleted += did.deleted
@@ -401,6 +417,14 @@ func (w *writes) turnedOut(ctx context.Context, t *target, exact bool) error {
 	for _, key := range t.order {
 		if err := w.journal(t, t.images[key]); err != nil {
 			return err
+		}
+	}
+	if over := t.counted - t.changed; t.piped && !t.twice && !t.aliases && over > 0 {
+		if t == w.own {
+			w.c.counts.Changed -= over
+			w.c.counts.Unchanged += over
+		} else {
+			w.c.counts.Written -= over
 		}
 	}
 	return nil

@@ -410,3 +410,24 @@ func TestOtherCollectionsByTheirNames(t *testing.T) {
 		})
 	}
 }
+
+// A pipeline that leaves a document as it is changes nothing, whatever the server counts.
+func TestAPipelineThatChangesNothingIsCountedSo(t *testing.T) {
+	t.Parallel()
+	db := rikkitest.DB(t)
+	numbered(t, db.Collection("things"), 4)
+	same := bson.A{bson.D{{Key: "$project", Value: bson.D{{Key: "_id", Value: 0}}}}}
+	s, err := summary(t, db, function(backfill.Options{Collection: "things"}, func(_ context.Context, doc bson.Raw) (backfill.Change, error) {
+		switch id := doc.Lookup("_id").AsInt64(); id {
+		case 0:
+			return backfill.Set("x", 1), nil
+		case 1:
+			return backfill.Delete(), nil
+		default:
+			return backfill.Update(same).AlsoUpdate("things", 100+id, same), nil
+		}
+	}), nil)
+	if err != nil || s.Changed != 1 || s.Deleted != 1 || s.Unchanged < 2 || s.Written != 0 {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
