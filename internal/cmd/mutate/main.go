@@ -145,7 +145,7 @@ func mutations() []mutation {
 		},
 		{
 			name: "CSV: a header that lacks a column of the type is refused", file: "backfill/sources_file.go",
-			old: "return fitsType(header, w.sees)", new: "_ = fitsType\n\t\t\treturn nil",
+			old: "return fitsType(header, w.sees)", new: "_ = fitsType(header, w.sees)\n\t\t\treturn nil",
 			pkg: "./backfill", run: "TestAHeaderThatDoesNotFitTheTypeIsRefused",
 		},
 		{
