@@ -294,7 +294,7 @@ func (p *play) undoneElsewhere(before, after snapshot) error {
 		}
 	}
 	for key := range after.docs {
-		if before.docs[key] == nil {
+		if before.docs[key] == nil && !p.foreign[key] {
 			return found("undo-elsewhere", "the collection is another one, and the undo has put %s there", show(after.docs[key]))
 		}
 	}
