@@ -478,7 +478,7 @@ func summaryOf(r *rikki.Result) *backfill.Summary {
 // judgeCounts looks whether they are true.
 func (p *play) judgeCounts() error {
 	s := summaryOf(p.main.res)
-	if s == nil || len(p.foreign) > 0 || !p.finished() {
+	if s == nil || len(p.foreign) > 0 || !p.finished() || p.c.Standalone && len(p.main.events) > 0 { // a chunk may be done twice there
 		return nil
 	}
 	changed, deleted := 0, 0
