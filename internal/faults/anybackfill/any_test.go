@@ -284,6 +284,9 @@ func (h *hunt) once(ctx context.Context, w *world, c *Case, try int) (log []stri
 	if try == 0 {
 		return log, err, true
 	}
+	if len(log) == 0 { // the change itself ends the server: that can't be judged
+		return log, nil, false
+	}
 	return append(log, words...), found("died", "the server has died:\n%s", strings.Join(last(words, 12), "\n")), false
 }
 

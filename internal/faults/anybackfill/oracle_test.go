@@ -62,8 +62,14 @@ func seed(ctx context.Context, db *mongo.Database, name string, c *Collection, d
 		return nil, fmt.Errorf("create: %w", err)
 	}
 	coll := db.Collection(name)
-	if len(docs) > 0 {
-		if _, err := coll.InsertMany(ctx, docs, options.InsertMany().SetOrdered(false)); err != nil {
+	var plain []bson.Raw
+	for _, d := range docs {
+		if !hasEmptyTimestamp(d) {
+			plain = append(plain, d)
+		}
+	}
+	if len(plain) > 0 {
+		if _, err := coll.InsertMany(ctx, plain, options.InsertMany().SetOrdered(false)); err != nil {
 			if _, bulk := errors.AsType[mongo.BulkWriteException](err); !bulk { // those that can't be are left out
 				return nil, fmt.Errorf("insert: %w", err)
 			}
@@ -73,7 +79,7 @@ func seed(ctx context.Context, db *mongo.Database, name string, c *Collection, d
 	for _, d := range docs {
 		if hasEmptyTimestamp(d) {
 			models = append(models, mongo.NewUpdateOneModel().SetFilter(bson.D{{Key: "_id", Value: bson.D{{Key: "$eq", Value: d.Lookup("_id")}}}}).
-				SetUpdate(mongo.Pipeline{{{Key: "$replaceWith", Value: bson.D{{Key: "$literal", Value: d}}}}}))
+				SetUpdate(mongo.Pipeline{{{Key: "$replaceWith", Value: bson.D{{Key: "$literal", Value: d}}}}}).SetUpsert(true))
 		}
 	}
 	if len(models) > 0 {

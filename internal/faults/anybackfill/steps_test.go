@@ -479,6 +479,9 @@ func (p *play) failedOf(ctx context.Context, s Step) error {
 		for _, d := range p.first {
 			docs = append(docs, d)
 		}
+		if err := p.db.Collection("d").Drop(ctx); err != nil {
+			return err
+		}
 		if _, err := seed(ctx, p.db, "d", &p.c.Coll, docs); err != nil {
 			return err
 		}
