@@ -138,6 +138,9 @@ func (m *maker) theme(c *Case) {
 		adhoc(`{}`, pick(m, `{"$unset": {"a": 1}}`, `{"$set": {"z": 1}}`, `[{"$unset": ["a"]}]`, `[{"$set": {"z": 1}}]`, `{"$inc": {"__n": 1}}`))
 		for i := range 1 + m.IntN(6) {
 			d := append(bson.D{{Key: "_id", Value: fmt.Sprint("odd", i)}}, m.fields(1, 2+m.IntN(5))...)
+			if m.one(3) {
+				d = append(d, bson.E{Key: "a", Value: 1}, bson.E{Key: "a", Value: m.value(1)}, bson.E{Key: pick(m, "$d", "a.b", "$set"), Value: 5})
+			}
 			if data, err := bson.Marshal(d); err == nil {
 				c.Coll.Docs = append(c.Coll.Docs, data)
 			}
