@@ -82,7 +82,7 @@ func (p *play) undo(ctx context.Context, s Step, t *tally) error {
 	if err != nil {
 		return err
 	}
-	wasHidden := p.hidden
+	wasHidden, wasGone := p.hidden, p.gone
 	o, err := p.perform(ctx, "undo", s.Events, func(ctx context.Context, observe rikki.Observer) (*rikki.Result, error) {
 		for _, e := range s.Events {
 			if e.Do == "kill" {
@@ -97,6 +97,9 @@ func (p *play) undo(ctx context.Context, s Step, t *tally) error {
 	after, err := p.snapshot(ctx)
 	if err != nil {
 		return err
+	}
+	if p.gone && !wasGone {
+		return p.undoneWhileReplaced(after)
 	}
 	if o.res == nil && o.id == "" || errors.Is(o.err, backfill.ErrNoUndo) {
 		return p.refusedUndo(o, before, after, wasHidden)
@@ -182,7 +185,7 @@ func (p *play) undone(before, after snapshot, o outcome) error {
 		got, was := after.docs[key], before.docs[key]
 		switch {
 		case p.foreign[key]:
-			if err := kept(was, got); err != nil {
+			if err := kept(was, got); err != nil && !p.twiceMaybe() {
 				return err
 			}
 		case p.retried[key]:
@@ -296,6 +299,17 @@ func (p *play) undoneElsewhere(before, after snapshot) error {
 	for key := range after.docs {
 		if before.docs[key] == nil && !p.foreign[key] {
 			return found("undo-elsewhere", "the collection is another one, and the undo has put %s there", show(after.docs[key]))
+		}
+	}
+	return nil
+}
+
+// undoneWhileReplaced looks at a collection that somebody has put there during the undo: its documents are those of the beginning.
+func (p *play) undoneWhileReplaced(after snapshot) error {
+	p.vague = true
+	for key, got := range after.docs {
+		if !bytes.Equal(got, p.first[key]) && !p.foreign[key] {
+			return found("undo-elsewhere", "the collection is another one, and the undo has changed %s to %s", show(p.first[key]), show(got))
 		}
 	}
 	return nil
