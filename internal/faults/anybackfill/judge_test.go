@@ -265,7 +265,7 @@ func (p *play) judgeDocs(t *tally) error {
 			return found("wrong", "a document is neither as before nor as it shall be\n  before %s\n  should %s\n  is     %s\n  act %s", show(d.before), show(d.after), show(got), asJSON(d.act))
 		case !isBefore && failed && !p.twiceMaybe() && !p.forecast.rows && d.match == yes && len(p.keysLike(d.before)) < 2:
 			return found("failed-and-changed", "%s is recorded as failed (%s), and was changed\n  is %s", show(d.before), failure.Message, show(got))
-		case failed && d.fails == no && !p.strange && !p.forecast.rows && (p.forecast.unsure == "" || d.match == yes && p.forecast.unsure != "the key changes") && !anybody:
+		case failed && d.fails == no && !p.twiceMaybe() && !p.strange && !p.forecast.rows && (p.forecast.unsure == "" || d.match == yes && p.forecast.unsure != "the key changes") && !anybody:
 			return found("healthy-failed", "%s is recorded as failed, and nothing is wrong with it: %s", show(d.before), failure.Message)
 		case failed && d.fails == yes && d.why != "" && !p.strange && (d.act == nil || !strings.HasSuffix(d.act.Do, "-set")) && !reasonFits(d.why, failure.Message):
 			return found("reason", "%s failed with %q, and the server says %q", show(d.before), failure.Message, d.why)
