@@ -419,6 +419,10 @@ func (p *play) retryFailed(ctx context.Context, s Step) error {
 
 // judgeRetried looks that only those were changed that had failed, and each once.
 func (p *play) judgeRetried(ctx context.Context, kind string, before snapshot, o outcome) error {
+	if p.gone { // meanwhile
+		p.vague = true
+		return nil
+	}
 	after, err := p.snapshot(ctx)
 	if err != nil {
 		return err
