@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/event"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 
@@ -188,6 +189,52 @@ func TestARunNoticesThatTheIndexOfItsKeyIsAnotherOne(t *testing.T) {
 				t.Fatalf("%v, %v", result, err)
 			}
 			once(t, db.Collection("things"), docs)
+		})
+	}
+}
+
+// A plan is made for the collection that was looked at. If that has gone meanwhile, the run pauses, and plans when it is back.
+func TestACollectionThatGoesBeforeItIsPlannedFor(t *testing.T) {
+	t.Parallel()
+	const docs = 30
+	for name, script := range map[string]rikki.Script{
+		"deletion": backfill.NewAdHoc(),
+		"function": function(backfill.Options{Collection: "things", Script: rikki.Options{Name: backfill.AdHocName}}, func(context.Context, bson.Raw) (backfill.Change, error) {
+			return backfill.Delete(), nil
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := rikkitest.DB(t)
+			numbered(t, db.Collection("things"), docs)
+			var once sync.Once
+			app := rikki.New(&rikki.Config{HistoryDatabase: db.Name() + "_history", Conn: conn.Config{
+				URI: rikkitest.URI(t), Database: db.Name(), Monitor: &event.CommandMonitor{Succeeded: func(_ context.Context, e *event.CommandSucceededEvent) {
+					if e.CommandName == "explain" { // the last look before the plan is made
+						once.Do(func() {
+							if err := rename(t, db, "things", "kept", false); err != nil {
+								t.Error(err)
+							}
+						})
+					}
+				}},
+			}}).MustAdd(script)
+			defer func() { _ = app.Close(context.WithoutCancel(t.Context())) }()
+			params := map[string]any{}
+			if name == "deletion" {
+				params = map[string]any{"collection": "things", "delete": true}
+			}
+			result, err := app.Run(t.Context(), backfill.AdHocName, &rikki.RunOptions{Params: params})
+			if !errors.Is(err, backfill.ErrCollectionChanged) || result.State != rikki.Paused {
+				t.Fatalf("%+v, %v", result, err)
+			}
+			if err := rename(t, db, "kept", "things", false); err != nil {
+				t.Fatal(err)
+			}
+			result, err = app.Continue(t.Context(), result.Run, nil)
+			if s, ok := result.Value.(*backfill.Summary); err != nil || !ok || s.Deleted != docs {
+				t.Errorf("%+v, %v", result.Value, err)
+			}
 		})
 	}
 }

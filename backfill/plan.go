@@ -30,9 +30,15 @@ const (
 
 // lay makes the partitions.
 func (e *engine) lay(ctx context.Context) (store.Plan, error) {
-	parts, total, err := e.source.plan(ctx)
-	if err != nil {
+	if err := e.pin(ctx); err != nil {
 		return store.Plan{}, err
+	}
+	parts, total, err := e.source.plan(ctx)
+	if err == nil {
+		err = e.still(ctx) // what was planned for must not have gone meanwhile: without documents there would be nothing to do
+	}
+	if err != nil {
+		return store.Plan{}, e.changedMeanwhile(ctx, err)
 	}
 	if err := e.announced(ctx, total); err != nil {
 		return store.Plan{}, err

@@ -58,7 +58,7 @@ func (e *engine) verify(ctx context.Context) (*Verified, error) {
 		for _, p := range parts {
 			p.Cursor = bson.RawValue{}
 			if err := e.verifyPartition(ctx, waits, p, v); err != nil {
-				e.fail(err)
+				e.fail(e.changedMeanwhile(ctx, err))
 				return
 			}
 		}
