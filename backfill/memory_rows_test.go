@@ -108,7 +108,7 @@ func rowsLife(t *testing.T, m *made, keep bool) int {
 // However much a file or standard input has, with bad rows and very long ones, as much memory is taken. The long ones are let go.
 func TestMemoryOfRows(t *testing.T) {
 	const long = 2 * mib
-	small, large := 6*mib, 18*mib
+	small, large := 4*mib, 10*mib
 	if os.Getenv(faultsEnv) != "" {
 		large = 1 << 30
 	}
@@ -123,7 +123,7 @@ func TestMemoryOfRows(t *testing.T) {
 		})
 	}
 	t.Run("WhatIsKeptIsSeen", func(t *testing.T) {
-		m := &made{kind: "ndjson", bytes: 18 * mib, every: 5_000, long: long}
+		m := &made{kind: "ndjson", bytes: 12 * mib, every: 5_000, long: long}
 		if held := rowsLife(t, m, true); held < 8*mib {
 			t.Errorf("a script that keeps its rows was not seen: %d KiB", held>>10)
 		}

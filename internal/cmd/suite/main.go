@@ -33,7 +33,9 @@ func main() {
 	flag.BoolVar(&s.race, "race", false, "with the race detector")
 	flag.DurationVar(&s.timeout, "timeout", 20*time.Minute, "the most that a package may take")
 	flag.IntVar(&s.parallel, "p", 2, "packages tested at once")
+	first := flag.String("first", "", "packages to begin with, separated by spaces: those that take longest, so that nothing waits for them at the end")
 	flag.Parse()
+	s.first = strings.Fields(*first)
 	code, err := s.run(ctx)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -49,6 +51,7 @@ type suite struct {
 	race     bool
 	timeout  time.Duration
 	parallel int
+	first    []string // packages, as "./cli"
 	env      []string // added to the environment of go
 }
 
@@ -127,13 +130,23 @@ func (s *suite) module(ctx context.Context, dir, log string) (*results, error) {
 	defer file.Close() //nolint:errcheck // flushed below
 	w := bufio.NewWriter(file)
 	r := newResults()
-	if err := s.test(ctx, dir, r, w, "-shuffle=on", "./..."); err != nil {
+	if err := s.test(ctx, dir, r, w, append([]string{"-shuffle=on"}, s.packages(dir)...)...); err != nil {
 		return nil, err
 	}
 	if err := s.again(ctx, dir, r, w); err != nil {
 		return nil, err
 	}
 	return r, w.Flush()
+}
+
+// packages are all of a module, those that take longest first.
+func (s *suite) packages(dir string) (list []string) {
+	for _, name := range s.first {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.IsDir() {
+			list = append(list, name)
+		}
+	}
+	return append(list, "./...")
 }
 
 // The secrets that tests use. None of them may be in anything that any test prints.

@@ -40,7 +40,7 @@ func in(t *testing.T, code string, timeout time.Duration) (int, string) {
 		}
 	}
 	var out bytes.Buffer
-	s := suite{root: dir, out: &out, timeout: timeout, parallel: 1, env: []string{"GOWORK=off", "GOFLAGS="}}
+	s := suite{root: dir, out: &out, timeout: timeout, parallel: 1, env: []string{"GOWORK=off", "GOFLAGS=-vet=off"}}
 	exit, err := s.run(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -152,6 +152,18 @@ func TestManyFailuresAreNotRunAgain(t *testing.T) {
 	exit, out := in(t, code, time.Minute)
 	if exit != 1 || strings.Contains(out, "again: ") || !strings.Contains(out, fmt.Sprintf("TOTAL 1 passed, %d failed", atMost+1)) {
 		t.Errorf("exit code %d; output:\n%s", exit, out)
+	}
+}
+
+func TestTheLongestComeFirst(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "cli"), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	s := suite{first: []string{"./faults", "./cli"}}
+	if got := strings.Join(s.packages(dir), " "); got != "./cli ./..." {
+		t.Errorf("packages %q", got)
 	}
 }
 
