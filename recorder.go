@@ -43,6 +43,10 @@ type runWriter interface {
 	Finish(ctx context.Context, id string, epoch int64, end store.Finish) (store.State, error)
 }
 
+// flushRecords is how many log records are written at a time: what a slow
+// server has taken need not be sent again.
+const flushRecords = 1000
+
 // flushInterval is how often logs and progress go to the history.
 const flushInterval = time.Second
 
@@ -184,12 +188,13 @@ func (r *recorder) flushLoop(lease context.Context) {
 
 func (r *recorder) flushLogs(ctx context.Context) error {
 	records := r.buffer.take()
-	if len(records) == 0 {
-		return nil
-	}
-	if err := r.store.AppendLogs(ctx, r.id, records); err != nil {
-		r.buffer.putBack(records)
-		return err
+	for len(records) > 0 {
+		some := min(len(records), flushRecords)
+		if err := r.store.AppendLogs(ctx, r.id, records[:some]); err != nil {
+			r.buffer.putBack(records)
+			return err
+		}
+		records = records[some:]
 	}
 	return nil
 }

@@ -35,6 +35,7 @@ const (
 func chaosApp(uri, database string) (*rikki.App, error) {
 	cfg := &rikki.Config{HistoryDatabase: database + "_history", LeaseTTL: chaosTTL, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 	cfg.Conn.URI, cfg.Conn.Database, cfg.Conn.PoolSize = uri, database, 8
+	cfg.Conn.ConnectFor = time.Minute // a busy machine
 	app := rikki.New(cfg)
 	return app, app.Add(
 		&tracked{name: "narrow", limit: 1, pause: 5 * time.Millisecond},

@@ -90,7 +90,11 @@ func (s *suite) show(e event, r *results) {
 	fmt.Fprint(s.out, p.build, strings.Join(p.output, "")) //nolint:errcheck // see above
 	for _, key := range slices.SortedFunc(maps.Keys(r.tests), func(a, b id) int { return strings.Compare(a.test, b.test) }) {
 		if t := r.tests[key]; key.pkg == e.Package && (t.outcome == "fail" || t.outcome == "") {
-			fmt.Fprint(s.out, strings.Join(t.output, "")) //nolint:errcheck // see above
+			for _, line := range t.output {
+				if !strings.HasPrefix(line, "=== ") { // which of them ran when
+					fmt.Fprint(s.out, line) //nolint:errcheck // see above
+				}
+			}
 		}
 	}
 }
