@@ -339,3 +339,39 @@ func TestARunThatFailedHalfWayGoesOnAtItsCursors(t *testing.T) {
 		once(t, things, 60)
 	})
 }
+
+// An answer that comes once blames nobody, also where a document is alone in its chunk.
+func TestAnAnswerThatComesOnceBlamesNobody(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Dedicated(t, nil)
+	for _, code := range []int{1, 8, 96, 211} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) { //nolint:paralleltest // a server has one such fail point
+			d := onItsOwn(t, server, func(opts backfill.Options, change func(context.Context, bson.Raw) (backfill.Change, error)) rikki.Script {
+				opts.Chunk = 1
+				return function(opts, change)
+			})
+			result, err := d.during(t, func() {
+				d.fail(t, bson.D{{Key: "times", Value: 1}}, bson.D{{Key: "failCommands", Value: bson.A{"find"}}, {Key: "errorCode", Value: code}})
+			})
+			if err != nil || len(failuresOf(t, d.app, result.Run)) > 0 {
+				t.Fatalf("%+v, %v", result, err)
+			}
+			once(t, d.things, 100)
+		})
+	}
+}
+
+// What the server refuses whatever the document is no document's fault: the run pauses, and nobody is passed by.
+func TestNoDocumentIsBlamedForWhatIsRefusedEverywhere(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Dedicated(t, nil)
+	d := onItsOwn(t, server, func(opts backfill.Options, change func(context.Context, bson.Raw) (backfill.Change, error)) rikki.Script {
+		opts.MaxFailures, opts.Stages = 1000, []bson.D{set("m", 1)} // which are read by another command than the chunk's bounds
+		return function(opts, change)
+	})
+	result, err := d.during(t, func() {
+		d.fail(t, "alwaysOn", bson.D{{Key: "failCommands", Value: bson.A{"aggregate"}}, {Key: "errorCode", Value: 8}})
+	})
+	d.fail(t, "off", nil)
+	d.resumes(t, result, err, "Failing command")
+}
