@@ -2,6 +2,10 @@ package cli_test
 
 import (
 	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -52,6 +56,53 @@ func TestABackfillWithoutTheRights(t *testing.T) {
 	at.run(t, "rikkiRunner", 0, "run", "lower")
 	if bytes.Equal(at.customers(t), before) {
 		t.Error("a run has changed every document and nobody noticed")
+	}
+}
+
+// A right that is taken away in the middle pauses the run: it says which, and goes on at its cursors once it is given again.
+func TestARightThatIsRevokedPausesTheRun(t *testing.T) {
+	t.Parallel()
+	at := withAccounts(t)
+	at.run(t, "rikkiRunner", 0, "run", "plant")
+	role := func(name, db string) bson.D { return bson.D{{Key: "role", Value: name}, {Key: "db", Value: db}} }
+	allow := func(on string) {
+		command(t, at.as("root"), bson.D{{Key: "updateUser", Value: "clerk"}, {Key: "roles", Value: bson.A{role(on, "shop"), role("readWrite", "rikki")}}})
+	}
+	command(t, at.as("root"), bson.D{{Key: "createUser", Value: "clerk"}, {Key: "pwd", Value: "pw"}, {Key: "roles", Value: bson.A{}}})
+	allow("readWrite")
+	dir := t.TempDir()
+	begun, until := filepath.Join(dir, "begun"), filepath.Join(dir, "until")
+	ended := make(chan string, 1)
+	cmd := at.program(t, "clerk", "run", "lower", "--wait-at=17", "--begun="+begun, "--until="+until)
+	go func() {
+		out, err := cmd.CombinedOutput()
+		ended <- fmt.Sprintf("%v\n%s", err, out)
+	}()
+	for _, err := os.Stat(begun); err != nil; _, err = os.Stat(begun) {
+		select {
+		case out := <-ended:
+			t.Fatalf("it ended before: %s", out)
+		default:
+			runtime.Gosched()
+		}
+	}
+	allow("read")
+	if err := os.WriteFile(until, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := <-ended
+	for _, want := range []string{"exit status 4", "the account lacks a right", "runs resume", "docs/features/permissions.md"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	if again, err := at.program(t, "clerk", "runs", "resume", "last").CombinedOutput(); err == nil || err.Error() != "exit status 4" {
+		t.Errorf("resumed without the right, it ended with %v:\n%s", err, again)
+	}
+	allow("readWrite")
+	at.run(t, "clerk", 0, "runs", "resume", "last")
+	if docs := at.customers(t); len(docs) == 0 || bytes.Contains(docs, []byte("Example.COM")) {
+		t.Errorf("not all are done: %q", docs)
 	}
 }
 

@@ -172,6 +172,9 @@ func (v *runView) tellMore(result *rikki.Result, err error) {
 	p := v.p
 	if why := plain(err); result.State == rikki.Paused && why != plain(rikki.ErrPaused) {
 		p.term.Note("%s", why)
+		if isDenied(err) {
+			p.term.Note("%s", deniedFix)
+		}
 	}
 	if waited, instead := mostlyWaited(result); waited != "" && result.State != rikki.SucceededWithErrors {
 		p.term.Note("%s", strings.TrimSuffix(waited+": "+instead, ": "))

@@ -61,9 +61,11 @@ type Customer struct {
 
 // Lower writes addresses in lower case. It can be told to fail, and to wait.
 type Lower struct {
-	FailAt int    `help:"Fail for every so many customers."`
-	Begun  string `help:"File to create when it has begun."`
-	Until  string `help:"File to wait for."`
+	FailAt  int    `help:"Fail for every so many customers."`
+	PanicAt int    `help:"Panic for every so many customers."`
+	Begun   string `help:"File to create when it has begun."`
+	Until   string `help:"File to wait for."`
+	WaitAt  int    `help:"The first customer to wait with."`
 }
 
 func (*Lower) Backfill() backfill.Options {
@@ -74,11 +76,16 @@ func (l *Lower) Change(ctx context.Context, c Customer) (backfill.Change, error)
 	if os.Getenv("SHOP_REPAIRED") == "" && l.FailAt > 0 && c.ID%l.FailAt == 0 {
 		return backfill.None(), errors.New("the address of customer " + c.Email + " is no address")
 	}
-	if err := touch(l.Begun); err != nil {
-		return backfill.None(), err
+	if l.PanicAt > 0 && c.ID%l.PanicAt == 0 {
+		panic("out of postcards")
 	}
-	if err := untilThere(ctx, l.Until); err != nil {
-		return backfill.None(), err
+	if c.ID >= l.WaitAt {
+		if err := touch(l.Begun); err != nil {
+			return backfill.None(), err
+		}
+		if err := untilThere(ctx, l.Until); err != nil {
+			return backfill.None(), err
+		}
 	}
 	return backfill.Set("email", strings.ToLower(c.Email)), nil
 }
