@@ -167,8 +167,7 @@ func (w *worker) everywhere(ctx context.Context) error {
 	if w.alone {
 		return p.probe(ctx, w.engine)
 	}
-	var commit time.Duration
-	err := transact(ctx, w.session, &commit, func(ctx context.Context) error {
+	err := w.transact(ctx, &chunk{}, func(ctx context.Context) error {
 		if err := p.probe(ctx, w.engine); err != nil {
 			return err
 		}

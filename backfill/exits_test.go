@@ -167,7 +167,11 @@ func TestWhateverTheServerAnswersARunHasAnExit(t *testing.T) {
 			d = onItsOwn(t, server, function)
 			result, err = d.during(t, func() { d.fail(t, "alwaysOn", fault) })
 			d.fail(t, "off", nil)
-			d.resumes(t, result, err, "Failing command")
+			why := "Failing command"
+			if command == "commitTransaction" {
+				why = "tried" // the driver may have nothing to tell but that time was over
+			}
+			d.resumes(t, result, err, why)
 		})
 	}
 	for _, command := range commands {
@@ -374,4 +378,36 @@ func TestNoDocumentIsBlamedForWhatIsRefusedEverywhere(t *testing.T) {
 	})
 	d.fail(t, "off", nil)
 	d.resumes(t, result, err, "Failing command")
+}
+
+// A commit that could not be sent, since nobody could be reached, leaves the driver with its transaction. The run goes on all the same.
+func TestACommitThatWasNeverSentIsNotTheEnd(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Dedicated(t, nil)
+	d := onItsOwn(t, server, function)
+	result, err := d.during(t, func() { // the driver takes the server for gone, and asks for another one
+		d.fail(t, bson.D{{Key: "times", Value: 4}}, bson.D{{Key: "failCommands", Value: bson.A{"commitTransaction"}}, {Key: "errorCode", Value: 11602}})
+	})
+	d.fail(t, "off", nil)
+	if err != nil && !errors.Is(err, rikki.ErrPaused) {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if err != nil {
+		d.resumes(t, result, err, "commit")
+	}
+	once(t, d.things, 100)
+}
+
+// A commit that has no answer in time leaves the driver's session in its transaction. The run goes on in another one.
+func TestACommitWithoutAnswerInTimeIsNotTheEnd(t *testing.T) {
+	t.Parallel()
+	d := onItsOwn(t, mongotest.Dedicated(t, nil), function)
+	result, err := d.during(t, func() {
+		d.fail(t, bson.D{{Key: "times", Value: 4}}, bson.D{{Key: "failCommands", Value: bson.A{"commitTransaction"}}, {Key: "errorCode", Value: 50}})
+	})
+	d.fail(t, "off", nil)
+	if err != nil || len(failuresOf(t, d.app, result.Run)) > 0 {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	once(t, d.things, 100)
 }

@@ -78,14 +78,8 @@ func (e *engine) worker(ctx, waits context.Context) {
 		e.pace.poke()
 	}()
 	if !e.alone {
-		session, err := e.client.StartSession()
-		if err != nil {
-			e.fail(fmt.Errorf("starting a session: %w", err))
-			return
-		}
-		defer leave(ctx, e.client, session)
-		w.session = session
-		if err := e.note(ctx, session); err != nil {
+		defer w.disconnect(ctx)
+		if err := w.connect(ctx); err != nil {
 			e.fail(err)
 			return
 		}
@@ -106,7 +100,8 @@ func (e *engine) worker(ctx, waits context.Context) {
 type worker struct {
 	*engine
 	waits   context.Context //nolint:containedctx // ends when the workers shall stop, before their work is cut off
-	session *mongo.Session
+	session *mongo.Session  // nil without transactions
+	stale   bool            // see transact
 	journal *journal.Writer
 	memory  *memory
 	caution caution
@@ -315,7 +310,7 @@ func (w *worker) attempt(ctx context.Context, c *chunk) error {
 		defer cancel()
 		return w.changedMeanwhile(ctx, body(attempt))
 	}
-	return w.changedMeanwhile(ctx, transact(ctx, w.session, &c.commit, body))
+	return w.changedMeanwhile(ctx, w.transact(ctx, c, body))
 }
 
 // read notes which documents there are to do. Their bytes may have made them fewer than there might be.

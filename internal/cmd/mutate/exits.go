@@ -39,6 +39,11 @@ func exits() []mutation {
 			pkg: "./backfill", run: "TestAnAnswerThatComesOnceBlamesNobody",
 		},
 		{
+			name: "exits: a session whose commit had no answer in time is not used again", file: "backfill/session.go",
+			old: "\tif w.stale {", new: "\tif false {",
+			pkg: "./backfill", run: "TestACommitWithoutAnswerInTimeIsNotTheEnd",
+		},
+		{
 			name: "exits: an operation of the author's that failed blames its document", file: "operations.go",
 			old: "if o.inside[request] && err != nil && o.failed == nil {", new: "if o.inside[request] && err != nil && false {",
 			pkg: "./backfill", run: "TestAFailedOperationOfTheFunctionBlamesItsDocument/insert_that_there_is/swallowed/one",
