@@ -87,7 +87,7 @@ func TestTheSuiteTellsTheTruth(t *testing.T) {
 		},
 		{
 			"PanicsElsewhere", imports + `func TestPanics(t *testing.T) { go func() { panic("no") }(); select {} }`, 1,
-			"BROKEN x: its program ended",
+			" packages broken, 1 tests not ended\n",
 		},
 		{
 			"Hangs", imports + `func TestHangs(t *testing.T) { select {} }`, 1, "BROKEN x: its program ended",
@@ -100,11 +100,11 @@ func TestTheSuiteTellsTheTruth(t *testing.T) {
 		},
 		{
 			"TestMainFails", imports + `func TestMain(m *testing.M) { m.Run(); os.Exit(1) }`, 1,
-			"BROKEN x: TestMain failed, though no test did\nTOTAL 1 passed, 0 failed, 0 skipped in 1 modules, 1 packages broken\n",
+			"BROKEN x: TestMain failed, though no test did\nTOTAL 1 passed, 0 failed, 0 skipped in 1 modules, 1 packages broken, 0 tests not ended\n",
 		},
 		{
 			"TestMainDoesNotBegin", imports + `func TestMain(m *testing.M) { os.Exit(3) }`, 1,
-			"BROKEN x: it does not build, or its tests do not begin\nTOTAL 0 passed, 0 failed, 0 skipped in 1 modules, 1 packages broken\n",
+			"BROKEN x: it does not build, or its tests do not begin\nTOTAL 0 passed, 0 failed, 0 skipped in 1 modules, 1 packages broken, 0 tests not ended\n",
 		},
 		{
 			"TestMainFailsWheneverATestIsRunAgain", imports + `func TestMain(m *testing.M) { m.Run(); os.Exit(1) }` + "\nfunc TestFlaky(t *testing.T) {\n" + fails(1) + "}\n", 1,
@@ -112,7 +112,7 @@ func TestTheSuiteTellsTheTruth(t *testing.T) {
 		},
 		{
 			"DoesNotBuild", imports + `func TestBad(t *testing.T) { unknown() }`, 1,
-			"BROKEN x: it does not build, or its tests do not begin\nTOTAL 0 passed, 0 failed, 0 skipped in 1 modules, 1 packages broken\n",
+			"BROKEN x: it does not build, or its tests do not begin\nTOTAL 0 passed, 0 failed, 0 skipped in 1 modules, 1 packages broken, 0 tests not ended\n",
 		},
 		{
 			"IsNoTestFile", "package x\n\nfunc {", 1, "BROKEN x: it does not build, or its tests do not begin\n",
