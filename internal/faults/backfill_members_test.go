@@ -22,7 +22,6 @@ func TestBackfillKnowsDelayedAndHiddenMembers(t *testing.T) {
 	secondaries := set.Secondaries(t)
 	delayed, hidden := secondaries[0], secondaries[1]
 	set.Hide(t, delayed, 30*time.Second)
-	set.Hide(t, hidden, 0)
 	s := onSet(t, set)
 	const docs = 2000
 	free, held, ignoring := s.seed(t, "free", docs), s.seed(t, "held", docs), s.seed(t, "ignoring", docs)
@@ -39,6 +38,7 @@ func TestBackfillKnowsDelayedAndHiddenMembers(t *testing.T) {
 	s.await(t, first, 15*time.Second, rikki.Succeeded)
 	s.audit(t, free, first, docs)
 
+	set.Hide(t, hidden, 0)
 	release := set.HoldBack(t, hidden)
 	name := set.Addrs()[hidden]
 	second := s.enqueue(t, "marks", marks("held", 20, map[string]any{"rate": 100, "max-lag": "2s"}))
