@@ -2,6 +2,7 @@ package backfill_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 
@@ -124,4 +125,35 @@ func clientOf(t *testing.T, uri string) *mongo.Client {
 	}
 	t.Cleanup(func() { _ = client.Disconnect(context.WithoutCancel(t.Context())) }) // its server ends
 	return client
+}
+
+// Where nothing can be taken back, Fields guards before a document is written.
+func TestWithoutTransactionsFieldsGuardBeforehand(t *testing.T) {
+	t.Parallel()
+	server := mongotest.Dedicated(t, &embedded.Options{Standalone: true})
+	client := clientOf(t, server.URI())
+	inc := bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: 1}}}}
+	opts := backfill.Options{Collection: "things", Fields: []string{"a"}}
+	for name, change := range map[string]backfill.Change{
+		"Update": backfill.Update(inc), "Set": backfill.Set("n", 7), "Delete": backfill.Delete(), "Replace": backfill.Replace(bson.D{{Key: "n", Value: 7}}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := client.Database("guarded" + name)
+			numbered(t, db.Collection("things"), 10)
+			before := show(all(t, db.Collection("things")))
+			a := rikki.New(&rikki.Config{Conn: conn.Config{URI: server.URI(), Database: db.Name()}, Actor: "test"}).
+				MustAdd(function(opts, func(context.Context, bson.Raw) (backfill.Change, error) { return change, nil }))
+			defer func() {
+				if err := a.Close(context.WithoutCancel(t.Context())); err != nil {
+					t.Error(err)
+				}
+			}()
+			if _, err := a.Run(t.Context(), "scripted", &rikki.RunOptions{Params: map[string]any{"at-least-once": true}}); !errors.Is(err, backfill.ErrGuard) {
+				t.Errorf("error %v", err)
+			}
+			if after := show(all(t, db.Collection("things"))); after != before {
+				t.Errorf("it was\n%s\nand is\n%s", before, after)
+			}
+		})
+	}
 }

@@ -138,36 +138,47 @@ type write struct {
 	value      any // the update or the document
 }
 
-// checkOperators refuses an update document that would change the key, or the _id.
-func checkOperators(update bson.Raw, key string) error {
+// checkOperators refuses an update document that would change the key, the _id, or a field that isn't one of some, if there are any.
+func checkOperators(update bson.Raw, key string, only []string) error {
+	paths, err := pathsOfOperators(update)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if err := checkPath(path, key); err != nil {
+			return err
+		}
+		if len(only) > 0 && !slices.Contains(only, top(path)) {
+			return fmt.Errorf("%w: the update changes %s, and only %s may change (Options.Fields, --fields)", ErrGuard, path, strings.Join(only, ", "))
+		}
+	}
+	return nil
+}
+
+// pathsOfOperators are those that an update document writes in documents that exist.
+func pathsOfOperators(update bson.Raw) ([]string, error) {
 	elements, err := update.Elements()
 	if err != nil {
-		return fmt.Errorf("the update is no document: %w", err)
+		return nil, fmt.Errorf("the update is no document: %w", err)
 	}
+	var paths []string
 	for _, op := range elements {
 		fields, ok := op.Value().DocumentOK()
-		if !ok || !strings.HasPrefix(op.Key(), "$") {
+		if !ok || !strings.HasPrefix(op.Key(), "$") || op.Key() == "$setOnInsert" {
 			continue
 		}
 		names, err := fields.Elements()
 		if err != nil {
-			return fmt.Errorf("%s: %w", op.Key(), err)
+			return nil, fmt.Errorf("%s: %w", op.Key(), err)
 		}
 		for _, name := range names {
-			if op.Key() == "$setOnInsert" {
-				continue
-			}
-			if err := checkPath(name.Key(), key); err != nil {
-				return err
-			}
+			paths = append(paths, name.Key())
 			if to, ok := name.Value().StringValueOK(); ok && op.Key() == "$rename" {
-				if err := checkPath(to, key); err != nil {
-					return err
-				}
+				paths = append(paths, to)
 			}
 		}
 	}
-	return nil
+	return paths, nil
 }
 
 // checkPipeline does the same with an aggregation pipeline, as far as that can be seen in it.

@@ -48,7 +48,7 @@ func newFunction[T any](script Changer[T]) work {
 			if err := x.lent.judge(i, err); err != nil {
 				return nil, nil, err
 			}
-			if rikki.IsTransient(err) || errors.Is(err, ErrKey) {
+			if rikki.IsTransient(err) || errors.Is(err, ErrKey) || errors.Is(err, ErrGuard) {
 				return nil, nil, err
 			}
 			errs[i] = failed(err)
@@ -93,7 +93,7 @@ func newBatch[T any](script BatchChanger[T], hooks any) work {
 				continue
 			}
 			requests[i], err = call(func() (request, error) { return x.encode(got[0]) })
-			if rikki.IsTransient(err) || errors.Is(err, ErrKey) {
+			if rikki.IsTransient(err) || errors.Is(err, ErrKey) || errors.Is(err, ErrGuard) {
 				return nil, nil, err
 			}
 			errs[i], got = failed(err), got[1:]
@@ -188,7 +188,7 @@ func (w *functionWork) chunk(ctx context.Context, c *chunk) error {
 	ctx = context.WithValue(ctx, databaseKey{}, c.e.coll.Database())
 	items, index := w.healthy(c, b)
 	began := time.Now()
-	x := &encoder{encoding: w.encoding, key: c.e.opts.Key, namespace: func(name string) (string, error) { return c.e.namespace(ctx, name) }, buf: keep(c.memory.requests)}
+	x := c.e.newEncoder(ctx, w.encoding, keep(c.memory.requests))
 	requests, errs, err := w.changes(w.lend(ctx, c, x), x, items)
 	c.memory.requests = x.buf
 	c.thought = time.Since(began)
@@ -289,7 +289,7 @@ func (w *functionWork) lookAgain(ctx context.Context, e *engine, p store.Partiti
 		}
 		return found, nil
 	}
-	x := &encoder{encoding: w.encoding, key: e.opts.Key, namespace: func(name string) (string, error) { return e.namespace(ctx, name) }}
+	x := e.newEncoder(ctx, w.encoding, nil)
 	requests, errs, err := w.changes(context.WithValue(ctx, databaseKey{}, e.coll.Database()), x, b.items)
 	if err != nil {
 		return found, err

@@ -55,7 +55,7 @@ func (w *pipelineWork) prepare(ctx context.Context, e *engine) error {
 		if err != nil {
 			return fmt.Errorf("the update can't be encoded: %w", err)
 		}
-		if err := checkOperators(update, e.opts.Key); err != nil {
+		if err := checkOperators(update, e.opts.Key, e.opts.Fields); err != nil {
 			return err
 		}
 		if w.again = isPositional(update); w.again {

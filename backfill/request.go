@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -45,12 +46,22 @@ type otherWrite struct {
 type encoder struct {
 	encoding  conn.Encoding // the client's
 	key       string        // that the walk goes by
+	only      []string      // fields that may change, where that must be seen before anything is written
 	namespace func(collection string) (string, error)
 	lent      lent   // what the function did itself with the transaction of its chunk
 	buf       []byte // what was encoded; its memory is used again for another chunk
 }
 
-// encode encodes all of a change. The error is one of its document alone, or [ErrKey].
+// newEncoder is one for the documents of a chunk.
+func (e *engine) newEncoder(ctx context.Context, encoding conn.Encoding, buf []byte) *encoder {
+	x := &encoder{encoding: encoding, key: e.opts.Key, namespace: func(name string) (string, error) { return e.namespace(ctx, name) }, buf: buf}
+	if e.alone { // what was written stays
+		x.only = e.opts.Fields
+	}
+	return x
+}
+
+// encode encodes all of a change. The error is one of its document alone, or [ErrKey] or [ErrGuard].
 func (x *encoder) encode(c Change) (r request, err error) {
 	if c.wrong != "" {
 		return r, errors.New(c.wrong)
@@ -65,7 +76,7 @@ func (x *encoder) encode(c Change) (r request, err error) {
 	case changeFields:
 		err = x.fields(&r, c.fields)
 	case changeUpdate:
-		r.update, err = x.update(c.value, x.key)
+		r.update, err = x.update(c.value, x.key, x.only)
 	case changeReplace, changeUpsert:
 		r.replacement, err = x.replacement(c.value)
 	case changeNone, changeDelete:
@@ -93,7 +104,7 @@ func (x *encoder) other(a write) (o otherWrite, err error) {
 	}
 	switch a.kind {
 	case changeUpdate:
-		o.update, err = x.update(a.value, "_id")
+		o.update, err = x.update(a.value, "_id", nil)
 	case changeUpsert:
 		o.replacement, err = x.replacement(a.value)
 	default: // a deletion takes the _id alone
@@ -222,7 +233,7 @@ func isDocument(doc bson.Raw) bool {
 
 // update encodes an update document or a pipeline. The server would take a document without operators, which may be empty, for
 // what the whole document shall be.
-func (x *encoder) update(update any, key string) (bson.RawValue, error) {
+func (x *encoder) update(update any, key string, only []string) (bson.RawValue, error) {
 	data, err := x.encoding.Marshal(bson.D{{Key: "u", Value: update}})
 	if err != nil {
 		return bson.RawValue{}, fmt.Errorf("the update can't be encoded: %w", err)
@@ -235,7 +246,7 @@ func (x *encoder) update(update any, key string) (bson.RawValue, error) {
 	if first, err := doc.IndexErr(0); err != nil || !strings.HasPrefix(first.Key(), "$") {
 		return bson.RawValue{}, fmt.Errorf("the update %s has no operator such as $set: Replace puts another document in the place of one", u)
 	}
-	return u, checkOperators(doc, key)
+	return u, checkOperators(doc, key, only)
 }
 
 // replacement encodes a document but for its _id.

@@ -278,6 +278,19 @@ func TestFieldsGuardDeletionsAndInsertions(t *testing.T) {
 	}
 }
 
+// An update says which fields it writes: one that may not is refused before the walk.
+func TestFieldsGuardUpdatesBeforehand(t *testing.T) {
+	t.Parallel()
+	for _, update := range []string{`{"$set": {"n": 3}}`, `{"$inc": {"z": 1, "n": 1}}`, `{"$rename": {"z": "n"}}`, `{"$unset": {"n.a": 1}}`} {
+		db := rikkitest.DB(t)
+		numbered(t, db.Collection("things"), 3)
+		s, err := summary(t, db, backfill.NewAdHoc(), map[string]any{"collection": "things", "update": update, "fields": []string{"z"}})
+		if !errors.Is(err, backfill.ErrGuard) || !strings.Contains(err.Error(), "the update changes n") || s.Matched != 0 {
+			t.Errorf("%s: %+v, %v", update, s, err)
+		}
+	}
+}
+
 // Documents whose _ids print alike are told apart: one that fails isn't taken for another.
 func TestKeysThatPrintAlikeAreToldApart(t *testing.T) {
 	t.Parallel()
