@@ -279,7 +279,8 @@ func TestARunThatFailedHalfWayGoesOnAtItsCursors(t *testing.T) {
 		db := rikkitest.DB(t)
 		numbered(t, db.Collection("things"), 60)
 		wrong := true
-		app := rikkitest.App(t, db, backfill.NewBatch[bson.Raw](&batched{backfill.Options{Collection: "things", Chunk: 10, Workers: 1},
+		app := rikkitest.App(t, db, backfill.NewBatch[bson.Raw](&batched{
+			backfill.Options{Collection: "things", Chunk: 10, Workers: 1},
 			func(ctx context.Context, docs []bson.Raw) (changes []backfill.Change, _ error) {
 				if wrong && docs[0].Lookup("_id").AsInt64() >= 30 {
 					return nil, nil // too few
@@ -292,7 +293,8 @@ func TestARunThatFailedHalfWayGoesOnAtItsCursors(t *testing.T) {
 					changes = append(changes, change)
 				}
 				return changes, nil
-			}}))
+			},
+		}))
 		result, err := app.Run(t.Context(), "batched", nil)
 		if result == nil || result.State != rikki.Failed || !result.HalfWay || err == nil {
 			t.Fatalf("%+v, %v", result, err)

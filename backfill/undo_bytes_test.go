@@ -172,7 +172,8 @@ func TestAnUndoPassesAValidator(t *testing.T) {
 func validate(t *testing.T, db *mongo.Database, level string) {
 	t.Helper()
 	err := db.RunCommand(t.Context(), bson.D{
-		{Key: "collMod", Value: "things"}, {Key: "validator", Value: bson.D{{Key: "n", Value: bson.D{{Key: "$type", Value: "int"}}}}},
+		{Key: "collMod", Value: "things"},
+		{Key: "validator", Value: bson.D{{Key: "n", Value: bson.D{{Key: "$type", Value: "int"}}}}},
 		{Key: "validationLevel", Value: level},
 	}).Err()
 	if err != nil {

@@ -87,8 +87,14 @@ func TestAFunctionGetsMemoryOfItsOwn(t *testing.T) {
 			things := db.Collection("things")
 			for i := range 20 {
 				insert(t, things, bson.D{
-					{Key: "_id", Value: i}, {Key: "text", Value: "quiet"}, {Key: "raw", Value: bson.D{{Key: "t", Value: "quiet"}}}, {Key: "bytes", Value: []byte("quiet")},
-					{Key: "bin", Value: bson.Binary{Data: []byte("quiet")}}, {Key: "list", Value: bson.A{"quiet"}}, {Key: "own", Value: bson.D{{Key: "t", Value: "quiet"}}}, {Key: "any", Value: []byte("quiet")},
+					{Key: "_id", Value: i},
+					{Key: "text", Value: "quiet"},
+					{Key: "raw", Value: bson.D{{Key: "t", Value: "quiet"}}},
+					{Key: "bytes", Value: []byte("quiet")},
+					{Key: "bin", Value: bson.Binary{Data: []byte("quiet")}},
+					{Key: "list", Value: bson.A{"quiet"}},
+					{Key: "own", Value: bson.D{{Key: "t", Value: "quiet"}}},
+					{Key: "any", Value: []byte("quiet")},
 				})
 			}
 			before := all(t, things)
@@ -442,5 +448,40 @@ func TestAPipelineThatChangesNothingIsCountedSo(t *testing.T) {
 	}), nil)
 	if err != nil || s.Changed != 1 || s.Deleted != 1 || s.Unchanged < 2 || s.Written != 0 {
 		t.Errorf("%+v, %v", s, err)
+	}
+}
+
+// The server fills in timestamps that are empty: the journal has what it put there, so that the undo knows it again.
+func TestAnEmptyTimestampIsFilledInTheJournalToo(t *testing.T) {
+	t.Parallel()
+	stamped := bson.D{{Key: "at", Value: bson.Timestamp{}}, {Key: "in", Value: bson.D{{Key: "at", Value: bson.Timestamp{}}}}}
+	for name, change := range map[string]func(doc bson.Raw) backfill.Change{
+		"Replace": func(bson.Raw) backfill.Change { return backfill.Replace(stamped) },
+		"Upsert":  func(bson.Raw) backfill.Change { return backfill.Upsert(stamped) },
+		"Insert": func(doc bson.Raw) backfill.Change {
+			return backfill.Upsert(stamped).For(doc.Lookup("_id").AsInt64() + 100)
+		},
+		"Also":      func(doc bson.Raw) backfill.Change { return backfill.None().Also("others", doc.Lookup("_id"), stamped) },
+		"Set":       func(bson.Raw) backfill.Change { return backfill.Set("at", bson.Timestamp{}) },
+		"SetBeside": func(bson.Raw) backfill.Change { return backfill.Update(bson.D{{Key: "$set", Value: stamped}}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := rikkitest.DB(t)
+			numbered(t, db.Collection("things"), 5)
+			before := show(all(t, db.Collection("things"))) + show(all(t, db.Collection("others")))
+			app := rikkitest.App(t, db, function(backfill.Options{Collection: "things", Filter: bson.D{{Key: "_id", Value: bson.D{{Key: "$lt", Value: 100}}}}},
+				func(_ context.Context, doc bson.Raw) (backfill.Change, error) { return change(doc), nil }))
+			result, err := app.Run(t.Context(), "scripted", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := backfill.Undo(t.Context(), app, result.Run, nil); err != nil {
+				t.Error(err)
+			}
+			if after := show(all(t, db.Collection("things"))) + show(all(t, db.Collection("others"))); after != before {
+				t.Errorf("it was\n%s\nand is\n%s", before, after)
+			}
+		})
 	}
 }
