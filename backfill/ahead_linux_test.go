@@ -20,7 +20,7 @@ import (
 
 // Without transactions a chunk can be cut off between its changes and what is kept of them. All that was changed is undone all the
 // same: by changes whose outcome is known before and by those whose isn't, in this collection and in others.
-func TestWithoutTransactionsNoUndoIsLost(t *testing.T) {
+func TestWithoutTransactionsNoUndoIsLost(t *testing.T) { //nolint:tparallel // a server has one fault at a time
 	t.Parallel()
 	server := mongotest.Dedicated(t, &embedded.Options{Standalone: true})
 	begun := func() {} // the first document is being done
@@ -128,7 +128,7 @@ func clientOf(t *testing.T, uri string) *mongo.Client {
 }
 
 // Where nothing can be taken back, Fields guards before a document is written.
-func TestWithoutTransactionsFieldsGuardBeforehand(t *testing.T) {
+func TestWithoutTransactionsFieldsGuardBeforehand(t *testing.T) { //nolint:tparallel // they are short
 	t.Parallel()
 	server := mongotest.Dedicated(t, &embedded.Options{Standalone: true})
 	client := clientOf(t, server.URI())

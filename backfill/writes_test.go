@@ -130,7 +130,7 @@ func shoutFields(s shouting) backfill.Change {
 }
 
 // What a function returns is taken as it is then: it may use the memory of it again for the next document.
-func TestAChangeIsTakenAsItIsReturned(t *testing.T) {
+func TestAChangeIsTakenAsItIsReturned(t *testing.T) { //nolint:tparallel // they use the same memory
 	t.Parallel()
 	buf, doc := make([]byte, 2), bson.D{{Key: "n", Value: 0}}
 	list := bson.A{0}
