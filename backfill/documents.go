@@ -40,6 +40,7 @@ func valueKey(v bson.RawValue) string {
 		if f := v.Double(); f == math.Trunc(f) && f >= -beyond && f < beyond {
 			return "\x00n" + strconv.FormatInt(int64(f), 36)
 		}
+	default:
 	}
 	return exactKey(v)
 }

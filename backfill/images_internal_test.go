@@ -138,8 +138,13 @@ func (o odd) change(doc bson.Raw) Change {
 	}
 	var c Change
 	elements, _ := doc.Elements()
+	numbers := o.IntN(6) == 0 // several new fields whose names are numbers
 	for range 1 + o.IntN(3) {
 		name, value := o.name(), o.single()
+		if numbers {
+			c = c.Set(o.pick("0", "1", "2", "10", "01", "9z", "a"), value)
+			continue
+		}
 		if len(elements) > 0 && o.IntN(2) == 0 {
 			e := elements[o.IntN(len(elements))]
 			if name = e.Key(); o.IntN(2) == 0 {

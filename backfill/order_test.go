@@ -159,3 +159,33 @@ func TestRowsOfAFileKeepTheirOrder(t *testing.T) {
 		}
 	}
 }
+
+// An item whose document was written because of another one before it is written again, though it was read as it shall be.
+func TestADocumentThatAnotherItemWroteIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	for _, chunk := range []int{1, 100} {
+		db := rikkitest.DB(t)
+		things := db.Collection("things")
+		insert(t, things, bson.D{{Key: "_id", Value: 1}, {Key: "v", Value: 1}}, bson.D{{Key: "_id", Value: 2}, {Key: "v", Value: 1}})
+		before := all(t, things)
+		app := rikkitest.App(t, db, function(backfill.Options{Collection: "things", Chunk: chunk, Workers: 1}, func(_ context.Context, doc bson.Raw) (backfill.Change, error) {
+			if doc.Lookup("_id").AsInt64() == 1 {
+				return backfill.Set("w", 1).AlsoUpdate("things", 2.0, bson.D{{Key: "$set", Value: thing(2)}}), nil
+			}
+			return backfill.Set("v", 1), nil
+		}))
+		result, err := app.Run(t.Context(), "scripted", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := things.CountDocuments(t.Context(), bson.D{{Key: "v", Value: 1}}); err != nil || n != 2 {
+			t.Errorf("chunks of %d: %d documents are as the function said (%v): %s", chunk, n, err, show(all(t, things)))
+		}
+		if _, err := backfill.Undo(t.Context(), app, result.Run, nil); err != nil {
+			t.Fatal(err)
+		}
+		if after := all(t, things); string(after) != string(before) {
+			t.Errorf("chunks of %d: it was\n%s\nand is\n%s", chunk, show(before), show(after))
+		}
+	}
+}

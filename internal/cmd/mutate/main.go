@@ -186,12 +186,7 @@ func mutations() []mutation {
 		{
 			name: "writes: a document that was written in the chunk isn't as it was read", file: "backfill/writes.go",
 			old: "if w.own.wasWritten(id) {", new: "if w.own.wasWritten(id) && id.IsZero() {",
-			pkg: "./backfill", run: "TestTheResultDoesNotDependOnTheChunk/SetBack",
-		},
-		{
-			name: "writes: one image of a document that several _ids name", file: "backfill/writes.go",
-			old: "\tif t.aliases {\n\t\tt.merge()", new: "\tif t.aliases && t.coll == nil {\n\t\tt.merge()",
-			pkg: "./backfill", run: "TestTheResultDoesNotDependOnTheChunk/NewByAnEqualID",
+			pkg: "./backfill", run: "TestADocumentThatAnotherItemWroteIsWrittenAgain",
 		},
 		{
 			name: "writes: the server's timestamps are read", file: "backfill/writes.go",
