@@ -131,7 +131,7 @@ func isRefusal(err error) bool {
 // blame says in words what a run can't go on for.
 func blame(err error) string {
 	text := plain.Refusal(err.Error())
-	what := ""
+	var what string
 	switch {
 	case hasAnyCode(err, codeUnauthorized):
 		what = "the account lacks a right"

@@ -136,7 +136,7 @@ func (d *troubled) resumes(t *testing.T, result *rikki.Result, err error, why st
 
 // Whatever the server answers to whatever command of a chunk, once: the run goes on. For ever: it ends in bounded time, pauses, names
 // what was answered, blames no document, and is resumed at its cursors. Nothing is done twice.
-func TestWhateverTheServerAnswersARunHasAnExit(t *testing.T) {
+func TestWhateverTheServerAnswersARunHasAnExit(t *testing.T) { //nolint:tparallel // one after another: they share a server's fail point
 	t.Parallel()
 	server := mongotest.Dedicated(t, nil)
 	commands := []string{"find", "update", "insert", "commitTransaction"}
@@ -347,7 +347,7 @@ func TestARunThatFailedHalfWayGoesOnAtItsCursors(t *testing.T) {
 }
 
 // An answer that comes once blames nobody, also where a document is alone in its chunk.
-func TestAnAnswerThatComesOnceBlamesNobody(t *testing.T) {
+func TestAnAnswerThatComesOnceBlamesNobody(t *testing.T) { //nolint:tparallel // one after another: they share a server's fail point
 	t.Parallel()
 	server := mongotest.Dedicated(t, nil)
 	for _, code := range []int{1, 8, 96, 211} {

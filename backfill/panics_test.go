@@ -53,7 +53,6 @@ type panicker struct {
 	change   func(id int32) backfill.Change
 	throttle func() time.Duration
 	done     func(id int32) bool
-	pipeline bool
 	describe func() // is called by Backfill
 	params   func() // is called by CheckParams
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -62,9 +63,7 @@ func TestAFilterOfChanceIsEvaluatedOnce(t *testing.T) {
 				before := all(t, things)
 				app := rikkitest.App(t, db, backfill.NewAdHoc())
 				params := map[string]any{"collection": "things", "filter": filter, "chunk": 50, "workers": 2}
-				for name, value := range change {
-					params[name] = value
-				}
+				maps.Copy(params, change)
 				s, run, err := adHoc(t, app, params)
 				if err != nil {
 					t.Fatal(err)
@@ -101,13 +100,11 @@ func TestAFilterOfTheTimeWhileThingsExpire(t *testing.T) {
 	before := all(t, things)
 	app := rikkitest.App(t, db, backfill.NewAdHoc())
 	// In each millisecond from now on, five more documents match.
-	begin := bson.DateTime(0)
 	var now struct{ LocalTime bson.DateTime }
 	if err := db.RunCommand(t.Context(), bson.D{{Key: "hello", Value: 1}}).Decode(&now); err != nil {
 		t.Fatal(err)
 	}
-	begin = now.LocalTime
-	filter := fmt.Sprintf(`{"$expr": {"$lt": [{"$add": [{"$date": %d}, "$after"]}, "$$NOW"]}}`, int64(begin))
+	filter := fmt.Sprintf(`{"$expr": {"$lt": [{"$add": [{"$date": %d}, "$after"]}, "$$NOW"]}}`, int64(now.LocalTime))
 	for _, update := range []string{`[{"$set": {"n": 1}}]`, `{"$set": {"n": 1}}`} {
 		s, run, err := adHoc(t, app, map[string]any{"collection": "things", "filter": filter, "update": update, "chunk": 100})
 		if err != nil || s.Changed == 0 {

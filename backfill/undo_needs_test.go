@@ -255,7 +255,7 @@ func TestAnUndoWithSeveralWorkers(t *testing.T) { //nolint:paralleltest // the p
 		insert(t, things, bson.D{{Key: "_id", Value: i}, {Key: "n", Value: i}, {Key: "name", Value: fmt.Sprint("name ", i)}})
 	}
 	before := raws(t, things)
-	app := rikkitest.App(t, db, function(backfill.Options{Collection: "things", Chunk: 20, Workers: 2}, func(ctx context.Context, doc bson.Raw) (backfill.Change, error) {
+	app := rikkitest.App(t, db, function(backfill.Options{Collection: "things", Chunk: 20, Workers: 2}, func(_ context.Context, doc bson.Raw) (backfill.Change, error) {
 		if doc.Lookup("_id").AsInt64()%5 == 0 {
 			return backfill.Delete(), nil
 		}
@@ -322,7 +322,7 @@ func TestAnUndoKeepsTheOrderWhereItMatters(t *testing.T) {
 	for name, script := range map[string]rikki.Script{
 		"Rows": again(50, 20),
 		"Key":  function(backfill.Options{Collection: "things", Key: "k", Chunk: 10}, increment),
-		"Also": function(backfill.Options{Collection: "things", Chunk: 10}, func(_ context.Context, doc bson.Raw) (backfill.Change, error) {
+		"Also": function(backfill.Options{Collection: "things", Chunk: 10}, func(_ context.Context, _ bson.Raw) (backfill.Change, error) {
 			return backfill.None().AlsoUpdate("totals", "all", bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: 1}}}}), nil
 		}),
 		"Elsewhere": function(backfill.Options{Collection: "things", Chunk: 10, Workers: 1}, func(_ context.Context, doc bson.Raw) (backfill.Change, error) {

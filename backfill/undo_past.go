@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -115,12 +116,7 @@ func (p *pastRun) measure(ctx context.Context, s *store.Store) error {
 
 // did tells whether the run has done an operation.
 func (p *pastRun) did(op journal.Op) bool {
-	for _, ops := range p.found.Ops {
-		if op.In(ops) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.found.Ops, op.In)
 }
 
 // look finds out from the journal's end which collection it is about, and whether it holds enough.

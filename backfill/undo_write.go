@@ -95,7 +95,7 @@ func (t *undoTarget) write(ctx context.Context, c *chunk) error {
 	} else {
 		c.counts.Written += changed + deleted
 	}
-	return t.stored(ctx, c, odd)
+	return t.stored(ctx, odd)
 }
 
 // statements are those that the chunk writes to this collection.
@@ -145,7 +145,7 @@ func hasTwice(doc []byte) bool {
 }
 
 // stored makes sure that documents of an unusual form are there byte for byte. One that isn't is a conflict.
-func (t *undoTarget) stored(ctx context.Context, c *chunk, docs []*undoDoc) error {
+func (t *undoTarget) stored(ctx context.Context, docs []*undoDoc) error {
 	ids := make([]bson.RawValue, len(docs))
 	for i, d := range docs {
 		ids[i] = d.id

@@ -438,7 +438,7 @@ func TestCollectionsThatAreNobodysAreRefused(t *testing.T) {
 }
 
 // What the URI or the server demands of others' commands doesn't disturb a run.
-func TestServersAndURIsWithDemands(t *testing.T) {
+func TestServersAndURIsWithDemands(t *testing.T) { //nolint:tparallel // one server for all of them, one after another
 	t.Parallel()
 	server := mongotest.Dedicated(t, &embedded.Options{Args: []string{"--setParameter", "notablescan=1"}})
 	for _, demand := range []string{"readConcernLevel=linearizable", "readConcernLevel=available", "readPreference=secondaryPreferred", "w=1", "readConcernLevel=snapshot"} {

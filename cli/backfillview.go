@@ -116,11 +116,11 @@ func (p *program) printSummary(s *backfill.Summary, fields ...term.Field) error 
 
 // waitsText says what a run has waited for.
 func waitsText(waits []backfill.Wait) string {
-	lines := ""
+	var lines strings.Builder
 	for _, w := range waits {
-		lines += "\n" + term.Duration(w.Time) + " for " + cmp.Or(w.Reason, w.For)
+		lines.WriteString("\n" + term.Duration(w.Time) + " for " + cmp.Or(w.Reason, w.For))
 	}
-	return lines
+	return lines.String()
 }
 
 // mostlyWaited says what most of a run's time went into, if it was waiting, and what can be done about that.

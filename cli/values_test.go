@@ -121,7 +121,7 @@ func (w writer) value(depth int) written {
 }
 
 func (w writer) int32() written {
-	n := int32(w.IntN(1 << 20)) //nolint:gosec // it fits
+	n := int32(w.IntN(1 << 20))
 	return written{n, fmt.Sprint(n), w.pick(fmt.Sprint(n), fmt.Sprintf("0x%X", n), fmt.Sprintf("0o%o", n), fmt.Sprintf("+%d", n))}
 }
 
@@ -168,7 +168,7 @@ func (w writer) date() written {
 }
 
 func (w writer) binary() written {
-	data := []byte{byte(w.IntN(256)), byte(w.IntN(256))} //nolint:gosec // they fit
+	data := []byte{byte(w.IntN(256)), byte(w.IntN(256))}
 	text := base64.StdEncoding.EncodeToString(data)
 	if w.IntN(2) == 0 {
 		return written{bson.Binary{Data: data}, `{"$binary": {"base64": "` + text + `", "subType": "00"}}`, w.pick("!!binary "+text, `{$binary: {base64: "`+text+`", subType: 00}}`)}
@@ -182,7 +182,7 @@ func TestValuesArriveAsTheyWereWritten(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			w := writer{rand.New(rand.NewPCG(seed, 1))} //nolint:gosec // a test
+			w := writer{rand.New(rand.NewPCG(seed, 1))}
 			doc := bson.D{}
 			var jsons, yamls []string
 			for i := range 40 {
