@@ -141,7 +141,7 @@ func TestWhateverTheServerAnswersARunHasAnExit(t *testing.T) { //nolint:tparalle
 	server := mongotest.Dedicated(t, nil)
 	commands := []string{"find", "update", "insert", "commitTransaction"}
 	step := 11 // all of them take minutes
-	if os.Getenv("RIKKI_FAULT_ROUNDS") != "" {
+	if os.Getenv("RIKKI_FAULTS") != "" {
 		step = 1
 	}
 	for i := 0; i < len(answers); i += step {

@@ -60,7 +60,7 @@ func exits() []mutation {
 		},
 		{
 			name: "exits: a goroutine of the engine that the author ends ends the run", file: "backfill/panics.go",
-			old: "\t\tif !ended {", new: "\t\tif false {",
+			old: "\t\tif !ended {", new: "\t\tif !ended && e == nil {",
 			pkg: "./backfill", run: "TestAPanicOfTheScriptFailsTheRun/Goexit",
 		},
 		{
@@ -80,7 +80,7 @@ func exits() []mutation {
 		},
 		{
 			name: "exits: a dry run goes on without what is refused", file: "backfill/rehearsal.go",
-			old: "!r.settle(ctx, c, err) {", new: "err != nil {",
+			old: "!r.settle(ctx, c, err) {", new: "r.settle(ctx, c, err) {",
 			pkg: "./backfill", run: "TestADryRunPassesByWhatTheRunWould",
 		},
 		{
