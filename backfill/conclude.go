@@ -77,7 +77,7 @@ func (e *engine) conclude(ctx context.Context) (any, error) {
 		verified = v
 	}
 	s := e.summary(verified)
-	if !s.Limited && e.total > s.Matched && e.walks() && !e.picks() && len(e.opts.Stages) == 0 {
+	if !s.Limited && e.total > s.Matched && e.walks() && !e.picks() && len(e.opts.Stages) == 0 && !e.varies() {
 		s.Planned = e.total
 		e.log.Warn("fewer documents were met than planned: others have deleted or changed them meanwhile", "met", s.Matched, "planned", s.Planned)
 	}

@@ -114,11 +114,16 @@ func (p *program) printSummary(s *backfill.Summary, fields ...term.Field) error 
 	return p.term.Fields(append(fields, summaryFields(s)...)...)
 }
 
+// shownWait is how long a run has waited at least for it to be worth a line: each waits a moment for its first look at the server.
+const shownWait = 100 * time.Millisecond
+
 // waitsText says what a run has waited for.
 func waitsText(waits []backfill.Wait) string {
 	var lines strings.Builder
 	for _, w := range waits {
-		lines.WriteString("\n" + term.Duration(w.Time) + " for " + cmp.Or(w.Reason, w.For))
+		if w.Time >= shownWait {
+			lines.WriteString("\n" + term.Duration(w.Time) + " for " + cmp.Or(w.Reason, w.For))
+		}
 	}
 	return lines.String()
 }
@@ -150,7 +155,7 @@ func summaryFields(s *backfill.Summary) []term.Field {
 	if s.JournalBytes > 0 {
 		fields = append(fields, term.Field{Key: "journal", Value: term.Bytes(s.JournalBytes)})
 	}
-	if s.Throttled > 0 {
+	if s.Throttled >= shownWait {
 		fields = append(fields, term.Field{Key: "throttled", Value: term.Duration(s.Throttled) + waitsText(s.Waits)})
 	}
 	if s.Gentle > 0 {
@@ -160,7 +165,7 @@ func summaryFields(s *backfill.Summary) []term.Field {
 		fields = append(fields, term.Field{Key: "limited", Value: "stopped after " + several(s.Matched, "document", "documents") + ", as asked"})
 	}
 	if s.Planned > 0 {
-		fields = append(fields, term.Field{Key: "planned", Value: fmt.Sprintf("about %s, of which %s were met; others have deleted or changed the rest",
+		fields = append(fields, term.Field{Key: "planned", Value: fmt.Sprintf("about %s, of which %s were met; the rest is gone, or doesn't match any more",
 			several(s.Planned, "document", "documents"), term.Count(s.Matched))})
 	}
 	if s.Gone > 0 {
