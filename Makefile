@@ -7,7 +7,7 @@ GOFUMPT  := v0.12.0
 LINT     := v2.15.0
 
 # Per package. A package that needs longer has a hanging test.
-TIMEOUT  := 20m
+TIMEOUT  := 40m
 # Packages tested at once: each of them runs a mongod of its own beside its tests.
 PARALLEL := 2
 # How often `make prove` does what a test of faults does once.
