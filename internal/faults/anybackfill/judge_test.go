@@ -230,7 +230,7 @@ func extOf(v bson.RawValue) string {
 // failureOf is what was recorded of a document.
 func (p *play) failureOf(before bson.Raw) (backfill.Failure, bool) {
 	key := p.c.Knobs.Key
-	if key == "" {
+	if key == "" || len(p.c.Knobs.Only) > 0 { // which are _ids, and are walked by
 		key = "_id"
 	}
 	v := before.Lookup(key)

@@ -185,7 +185,7 @@ func (p *play) undone(before, after snapshot, o outcome) error {
 		got, was := after.docs[key], before.docs[key]
 		switch {
 		case p.foreign[key]:
-			if err := kept(was, got); err != nil && !p.twiceMaybe() {
+			if err := kept(was, got); err != nil && !p.twiceMaybe() && !again(o.events, got) {
 				return err
 			}
 		case p.retried[key]:
@@ -261,6 +261,14 @@ func difference(want, got map[string]bson.Raw) string {
 		}
 	}
 	return ""
+}
+
+// again tells whether others may have written what is there now while the undo was under way.
+func again(events []Event, got bson.Raw) bool {
+	if got == nil {
+		return disturbed(events, "foreign-remove")
+	}
+	return disturbed(events, "foreign-set", "foreign-replace") && !got.Lookup("__foreign").IsZero()
 }
 
 // kept looks whether what others wrote after the run is still there.
