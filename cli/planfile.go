@@ -58,8 +58,10 @@ func (p *program) readPlan(app *rikki.App, path string, job *batchJob) error {
 	var problems []error
 	for i, step := range plan.Steps {
 		at := fmt.Sprintf("steps[%d].params", i)
-		if err := inlineParams(file, app, at, step.Script, given[i]); err != nil {
-			return err
+		if script, err := app.Script(step.Script); err == nil { // the check of the batch names those that aren't there
+			if err := file.Inline(given[i], at, script.Params); err != nil {
+				return err
+			}
 		}
 		layers, err := p.planLayers(app, step.Script, given[i])
 		problems = append(problems, below(at, err))
@@ -97,16 +99,6 @@ func takeParams(plan map[string]any) map[int]any {
 		}
 	}
 	return given
-}
-
-// inlineParams keeps what a step says of MongoDB's own values as it stands in the file.
-func inlineParams(file *yamlfile.File, app *rikki.App, at, name string, given any) error {
-	values, ok := given.(map[string]any)
-	script, err := app.Script(name)
-	if !ok || err != nil {
-		return nil //nolint:nilerr // both are told of with all that is wrong with the step
-	}
-	return file.Inline(values, at, script.Params)
 }
 
 // planLayers are the parameters of a step: what the plan says, then the environment.

@@ -62,8 +62,10 @@ func Parse(app *rikki.App, name string, data []byte) ([]Schedule, error) {
 		at := fmt.Sprintf("schedules[%d]", i)
 		def, err := entry.Schedule(time.Now())
 		def.Name, def.Script, def.Params = cmp.Or(entry.Name, entry.Script), entry.Script, given[i]
-		if err := inlineParams(file, app, at+".params", entry.Script, given[i]); err != nil {
-			return nil, err
+		if script, err := app.Script(entry.Script); err == nil { // compile names those that aren't there
+			if err := file.Inline(given[i], at+".params", script.Params); err != nil {
+				return nil, err
+			}
 		}
 		wrong.Problems = append(wrong.Problems, placed(at, err)...)
 		if err == nil {
@@ -82,16 +84,6 @@ func Parse(app *rikki.App, name string, data []byte) ([]Schedule, error) {
 		return nil, file.Locate(&wrong)
 	}
 	return list, nil
-}
-
-// inlineParams keeps what an entry says of MongoDB's own values as it stands in the file.
-func inlineParams(file *yamlfile.File, app *rikki.App, at, name string, given any) error {
-	values, ok := given.(map[string]any)
-	script, err := app.Script(name)
-	if !ok || err != nil {
-		return nil //nolint:nilerr // both are told of with all that is wrong with the entry
-	}
-	return file.Inline(values, at, script.Params)
 }
 
 // takeParams takes the scripts' own parameters out of the file.

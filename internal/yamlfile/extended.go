@@ -15,10 +15,15 @@ import (
 	"github.com/rikki-go/rikki/params"
 )
 
-// Inline puts what the file says about MongoDB's own values, such as a filter, in place of the plain values of m, for the parameters
-// whose format begins with "mongo-". They become the Extended JSON that a flag would have: in the order of the file, a float a float,
-// a date a date. At is where m stands in the file, "" for the whole of it. The error is an [*Error].
-func (f *File) Inline(m map[string]any, at string, spec *params.Spec) error {
+// Inline puts what the file says about MongoDB's own values, such as a filter, in place of the plain values of a map, for the
+// parameters whose format begins with "mongo-". They become the Extended JSON that a flag would have: in the order of the file, a
+// float a float, a date a date. Values that are no map stay as they are. At is where they stand in the file, "" for the whole of
+// it. The error is an [*Error].
+func (f *File) Inline(values any, at string, spec *params.Spec) error {
+	m, ok := values.(map[string]any)
+	if !ok {
+		return nil
+	}
 	w := &walker{file: f, left: maxNodes}
 	for _, field := range spec.Fields() {
 		if !strings.HasPrefix(field.Format, "mongo-") {
