@@ -93,6 +93,10 @@ func (b *bench) ready(ctx context.Context) ([]contestant, []string, error) {
 			}
 		}
 		list = append(list, c)
+		if b.before != "" && strings.HasPrefix(c.title, ours) {
+			c.name, c.title, c.argv = "before-"+c.name, "before: "+c.title, append([]string{b.before}, c.argv[1:]...)
+			list = append(list, c)
+		}
 	}
 	return list, missing, nil
 }

@@ -7,6 +7,7 @@
 //
 //	cd bench && go run ./backfill -rounds 5
 //	cd bench && go run ./backfill -docs 2000000 -rounds 1 -only updatemany,function
+//	cd bench && go run ./backfill -before ../../old/bench/.build/backfill-peer    # two versions of Rikki in turn
 //	cd bench && go run ./backfill -docs 1000000 -foreground      # what others feel of it meanwhile
 //	cd bench && go run ./backfill -docs 2000000 -kill            # how a run goes on that was killed in its middle
 //	cd bench && go run ./backfill -after                         # failures, their retry, verification and undo
@@ -35,6 +36,7 @@ type settings struct {
 	cache              float64
 	build, json        string
 	profile            string
+	before             string // the peer of another version of Rikki
 	only               []string
 	foreground, kill   bool
 	after              bool
@@ -54,6 +56,7 @@ func main() {
 	flag.StringVar(&s.build, "build", ".build", "directory to build in")
 	flag.StringVar(&s.json, "json", "", "file to write the figures to")
 	flag.StringVar(&s.profile, "profile", "", "directory for CPU profiles of Rikki's contestants")
+	flag.StringVar(&s.before, "before", "", "the program backfill-peer of another version: its contestants of Rikki's take turns with these")
 	flag.StringVar(&only, "only", "", "only these contestants, by the beginnings of their names, separated by commas")
 	flag.BoolVar(&s.foreground, "foreground", false, "measure reads and writes of others meanwhile, instead")
 	flag.BoolVar(&s.kill, "kill", false, "kill Rikki's contestants in the middle and measure how they go on, instead")
