@@ -26,6 +26,10 @@ type ControlOptions struct {
 	// Params tell its script.
 	Rest bool
 
+	// Held makes the new run of [App.Retry] wait outside of the queue, paused, for
+	// [App.Continue] or [App.Resume]: no process that serves the queue begins with it.
+	Held bool
+
 	// Force resumes a run though the program or the parameters are not those
 	// that it began with.
 	Force bool
@@ -137,12 +141,14 @@ func (a *App) Retry(ctx context.Context, id string, opts *ControlOptions) (Recor
 				return err
 			}
 		}
-		next.Actor = actor
+		next.Actor, next.Held = actor, opts.Held
 		run, err := s.Enqueue(ctx, next)
 		if err != nil {
 			return err
 		}
-		a.tellQueued(run.ID, run.Script)
+		if !opts.Held {
+			a.tellQueued(run.ID, run.Script)
+		}
 		record = recordOf(run)
 		return s.Audit(ctx, store.Entry{
 			Run: past.ID, Script: past.Script, Action: store.Retry, Actor: actor,

@@ -292,6 +292,39 @@ func TestRetry(t *testing.T) {
 	}
 }
 
+// A retry that goes on in this process isn't for those that serve the queue.
+func TestRetryThatIsHeldIsNotTakenFromTheQueue(t *testing.T) {
+	t.Parallel()
+	app := rikkitest.App(t, rikkitest.DB(t), rikki.FuncOf("echo", func(_ context.Context, _ *rikki.Run, p struct{ Name string }) (any, error) {
+		return p.Name, nil
+	}))
+	first, err := app.Run(t.Context(), "echo", &rikki.RunOptions{Params: map[string]any{"name": "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving(t, app, rikki.ServeOptions{})
+	held, err := app.Retry(t.Context(), first.Run, &rikki.ControlOptions{Held: true})
+	if err != nil || held.State != rikki.Paused || held.Queue {
+		t.Fatalf("retry: %+v, %v", held, err)
+	}
+	// Who takes a run that was queued later has seen that this one isn't to be taken.
+	later, err := app.Retry(t.Context(), first.Run, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, app, later.ID, inState(rikki.Succeeded))
+	if now, err := app.Record(t.Context(), held.ID); err != nil || now.State != rikki.Paused || now.Attempt != 0 {
+		t.Errorf("the held run is %s in attempt %d, %v", now.State, now.Attempt, err)
+	}
+	result, err := app.Continue(t.Context(), held.ID, nil)
+	if err != nil || result.State != rikki.Succeeded {
+		t.Fatalf("go on: %+v, %v", result, err)
+	}
+	if audit, err := app.Audit(t.Context(), held.ID); err != nil || len(audit) != 0 {
+		t.Errorf("nobody resumed it: %+v, %v", audit, err)
+	}
+}
+
 func TestResumeRefusesAnotherVersionUnlessForced(t *testing.T) {
 	t.Parallel()
 	db, g := rikkitest.DB(t), newGate(1)

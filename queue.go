@@ -284,7 +284,7 @@ func (a *App) resume(ctx context.Context, id string, opts *RunOptions) (*Result,
 		}
 		h.began = time.Now()
 		h.run, err = s.Take(ctx, past.ID, e.opts.Concurrency, a.taker(), store.Force(opts.Force))
-		if err == nil && opts.part == nil && past.State != Queued {
+		if err == nil && opts.part == nil && past.State != Queued && (past.Attempt > 0 || past.Control != nil) {
 			a.noteResumed(ctx, s, past, h.run, *opts)
 		}
 		return recordError(past.Script, err)

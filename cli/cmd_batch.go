@@ -203,7 +203,9 @@ func (s *session) performBatch(ctx context.Context, job batchJob, view *batchVie
 	}
 	switch {
 	case job.retry:
-		record, err := s.runs.Retry(ctx, job.past, job.why.options())
+		why := job.why.options()
+		why.Held = true
+		record, err := s.runs.Retry(ctx, job.past, why)
 		if err != nil {
 			return nil, err
 		}
@@ -219,12 +221,11 @@ func (s *session) performBatch(ctx context.Context, job batchJob, view *batchVie
 	}
 }
 
-// continueBatch runs here what a retry has queued. If it can't begin, it must not begin elsewhere, later.
+// continueBatch runs here what a retry has made.
 func (s *session) continueBatch(ctx context.Context, id string, opts *rikki.RunOptions) (*rikki.BatchResult, error) {
 	result, err := s.runs.ResumeBatch(ctx, id, opts)
 	if result == nil {
-		_, cancelErr := s.runs.Cancel(context.WithoutCancel(ctx), id, &rikki.ControlOptions{Reason: "it could not begin"})
-		err = errors.Join(err, cancelErr)
+		err = s.drop(ctx, id, err)
 	}
 	return result, err
 }

@@ -130,12 +130,23 @@ type retryFlags struct {
 	FailedOnly bool `help:"Only the documents that failed, of a backfill."`
 }
 
-// retry queues the new run.
-func (f retryFlags) retry(ctx context.Context, s *session, id string) (rikki.Record, error) {
+// queue makes the new run and leaves it to the processes that serve.
+func (f retryFlags) queue(ctx context.Context, s *session, id string) (rikki.Record, error) {
+	return f.retry(ctx, s, id, f.options())
+}
+
+// hold makes the new run and keeps it from the processes that serve: it is for this one.
+func (f retryFlags) hold(ctx context.Context, s *session, id string) (rikki.Record, error) {
+	opts := f.options()
+	opts.Held = true
+	return f.retry(ctx, s, id, opts)
+}
+
+func (f retryFlags) retry(ctx context.Context, s *session, id string, opts *rikki.ControlOptions) (rikki.Record, error) {
 	if f.FailedOnly {
-		return backfill.RetryFailed(ctx, s.runs, id, f.options())
+		return backfill.RetryFailed(ctx, s.runs, id, opts)
 	}
-	return s.runs.Retry(ctx, id, f.options())
+	return s.runs.Retry(ctx, id, opts)
 }
 
 func newRunsRetryCommand(p *program) *cobra.Command {
@@ -149,12 +160,12 @@ func newRunsRetryCommand(p *program) *cobra.Command {
 	}
 	c.run = func(ctx context.Context, args []string) error {
 		record, here, err := p.elsewhere(ctx, args[0], flags.againFlags, func(s *session, id string) (rikki.Record, error) {
-			return flags.retry(ctx, s, id)
+			return flags.queue(ctx, s, id)
 		})
 		if err != nil || !here {
 			return err
 		}
-		return p.runAgain(ctx, &past{record: record, retry: flags.retry, control: flags.controlFlags}, flags.Events)
+		return p.runAgain(ctx, &past{record: record, retry: flags.hold, control: flags.controlFlags}, flags.Events)
 	}
 	return p.cobra(c)
 }
@@ -196,11 +207,19 @@ func (s *session) again(ctx context.Context, again *past, opts *rikki.RunOptions
 	}
 	result, err := s.runs.Continue(ctx, record.ID, opts)
 	if result == nil {
-		// It was meant for here: it must not begin elsewhere, later.
-		_, cancelErr := s.runs.Cancel(context.WithoutCancel(ctx), record.ID, &rikki.ControlOptions{Reason: "it could not begin"})
-		err = errors.Join(err, cancelErr)
+		err = s.drop(ctx, record.ID, err)
 	}
 	return result, s.explain(err)
+}
+
+// drop ends a run that was made for here and could not begin, for the reason err: it must not rest for ever. One that somebody else
+// has gone on with in the meantime is theirs.
+func (s *session) drop(ctx context.Context, id string, err error) error {
+	if errors.Is(err, rikki.ErrState) {
+		return err
+	}
+	_, cancelErr := s.runs.Cancel(context.WithoutCancel(ctx), id, &rikki.ControlOptions{Reason: "it could not begin"})
+	return errors.Join(err, cancelErr)
 }
 
 // controlled tells how a run stands that somebody has changed.

@@ -23,14 +23,20 @@ func (s *Store) Enqueue(ctx context.Context, n NewRun) (Run, error) {
 		switch doc[i].Key {
 		case "state":
 			doc[i].Value = Queued
+			if n.Held {
+				doc[i].Value = Paused
+			}
 		case "attempt":
 			doc[i].Value = 0
 		}
 	}
 	doc = append(doc,
-		bson.E{Key: "queue", Value: true}, bson.E{Key: "ready", Value: true}, bson.E{Key: "priority", Value: n.Priority},
+		bson.E{Key: "queue", Value: !n.Held}, bson.E{Key: "priority", Value: n.Priority},
 		bson.E{Key: "lease", Value: bson.D{{Key: "epoch", Value: int64(0)}}},
 	)
+	if !n.Held {
+		doc = append(doc, bson.E{Key: "ready", Value: true})
+	}
 	due := any(now)
 	if !n.NotBefore.IsZero() {
 		due = op("$max", now, literal(n.NotBefore))

@@ -106,6 +106,8 @@ type NewRun struct {
 	// Priority and NotBefore are for [Store.Enqueue]: the greatest first, and not before this time on the server's clock.
 	Priority  int
 	NotBefore time.Time
+	// Held makes [Store.Enqueue] put the run aside, paused: it is taken by its id ([Store.Take]), and never from the queue.
+	Held bool
 
 	// Schedule is the name of the schedule that the run is of, and ScheduledAt its slot.
 	Schedule    string
