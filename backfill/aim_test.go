@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/event"
@@ -190,6 +191,60 @@ func TestARunNoticesThatTheIndexOfItsKeyIsAnotherOne(t *testing.T) {
 			}
 			once(t, db.Collection("things"), docs)
 		})
+	}
+}
+
+// between is a function that does something else between its third chunk and its fourth.
+type between struct {
+	scripted
+	do   func() error
+	asks int
+}
+
+func (b *between) Throttle(context.Context) (time.Duration, string, error) {
+	if b.asks++; b.asks == 4 {
+		return 0, "", b.do()
+	}
+	return 0, "", nil
+}
+
+// Between two chunks the index becomes another one at once, of the same name: there is no moment without one that would tell.
+func TestAnotherIndexBetweenTwoChunks(t *testing.T) {
+	t.Parallel()
+	const docs = 100
+	db := rikkitest.DB(t)
+	things := db.Collection("things")
+	var all []any
+	for i := range docs {
+		all = append(all, bson.D{{Key: "_id", Value: fmt.Sprint(i)}, {Key: "k", Value: i}})
+	}
+	insert(t, things, all...)
+	index := func(o *options.IndexOptionsBuilder) error {
+		_, err := things.Indexes().CreateOne(t.Context(), mongo.IndexModel{Keys: bson.D{{Key: "k", Value: 1}}, Options: o.SetName("by k").SetUnique(true)})
+		return err
+	}
+	if err := index(options.Index()); err != nil {
+		t.Fatal(err)
+	}
+	var then int64
+	opts := backfill.Options{Collection: "things", Key: "k", Chunk: 10, Workers: 1}
+	script := &between{scripted: scripted{opts, increment}, do: func() error {
+		if err := things.Indexes().DropOne(t.Context(), "by k"); err != nil {
+			return err
+		}
+		if err := index(options.Index().SetSparse(true)); err != nil {
+			return err
+		}
+		var err error
+		then, err = things.CountDocuments(t.Context(), bson.D{{Key: "n", Value: 1}})
+		return err
+	}}
+	result, err := rikkitest.Try(t, db, backfill.New[bson.Raw](script), nil)
+	if !errors.Is(err, backfill.ErrCollectionChanged) || result.State != rikki.Paused {
+		t.Errorf("%+v, %v", result, err)
+	}
+	if now, err := things.CountDocuments(t.Context(), bson.D{{Key: "n", Value: 1}}); err != nil || then == 0 || then == docs || now != then {
+		t.Errorf("%d documents were done when the index became another one, and %d are now (%v)", then, now, err)
 	}
 }
 

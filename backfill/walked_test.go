@@ -227,7 +227,7 @@ func TestDocumentsArePickedByWhatTheyAreKnownBy(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := all(t, db.Collection("things"))
-	for name, says := range map[string]string{"by-id": "went by k", "other": "others", "rows": "source"} {
+	for name, says := range map[string]string{"by-id": "went by k", "other": "and this is about", "rows": "source"} {
 		result, err := app.Run(t.Context(), name, &rikki.RunOptions{Params: map[string]any{"failed-of": first.Run}})
 		if err == nil || !strings.Contains(err.Error(), says) || result.State != rikki.Failed {
 			t.Errorf("%s: %v", name, err)

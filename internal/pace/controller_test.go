@@ -208,6 +208,9 @@ func TestUnknownByPolicy(t *testing.T) {
 			Settings: Settings{MaxLag: 5 * time.Second},
 			Sensors:  []Sensor{{Name: Lag}, {Name: FlowControl, OnUnknown: IgnoreUnknown, MaxAge: time.Second}},
 		})
+		if c.Reason() != "replication lag can't be read: no sample yet" {
+			t.Errorf("before the first sample: reason %q", c.Reason())
+		}
 		c.Observe(LagBetween(time.Now(), time.Time{}))
 		if c.Reason() != "replication lag can't be read: a member reports no time" {
 			t.Errorf("reason %q", c.Reason())

@@ -136,6 +136,22 @@ func TestChunksOverALink(t *testing.T) {
 	}
 }
 
+// Before anything was learnt, too: the first chunks over a link take long, and no fewer documents would make them faster.
+func TestTheTimeOfTheLinkIsNotThatOfTheDocuments(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newFarServer(100*time.Millisecond, 100*time.Microsecond, 0)
+		c := newController(t, Config{Settings: Settings{Workers: 1}})
+		for i := range 5 {
+			turn := next(t, c)
+			if turn.Docs < StartChunk {
+				t.Errorf("chunk %d has %d documents", i, turn.Docs)
+			}
+			turn.Done(server.chunk(turn.Docs))
+		}
+	})
+}
+
 // The link gets slow or fast, and documents get dear or cheap, while the run goes on. What chunks take is mostly chance.
 func TestChunksFollowAChange(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 // Command mutate takes the safeguards out of the code, one at a time, and runs the tests that must notice:
 //
-//	go run ./internal/cmd/mutate
+//	go run ./internal/cmd/mutate              # all of them
+//	go run ./internal/cmd/mutate -run '^pace:' # those whose names match
 //
 // A safeguard whose absence no test notices is a promise that nothing proves. The code on disk is left as it is: the changed
 // file is laid over it for the one build.
@@ -9,10 +10,13 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -80,7 +84,7 @@ func mutations() []mutation {
 		{
 			name: "target: the index of the key is compared in each chunk", file: "backfill/aim.go",
 			old: "return e.stillIndexed(ctx)\n}", new: "return nil\n}",
-			pkg: "./backfill", run: "TestARunNoticesThatTheIndexOfItsKeyIsAnotherOne",
+			pkg: "./backfill", run: "TestAnotherIndexBetweenTwoChunks",
 		},
 		{
 			name: "index: a partial one is none to walk by", file: "backfill/aim.go",
@@ -287,9 +291,22 @@ func mutations() []mutation {
 	}
 }
 
+// all are the mutations of every table.
+func all() []mutation { return slices.Concat(mutations(), exits(), pace()) }
+
 func main() {
+	only := flag.String("run", "", "only the safeguards whose names match this regular expression")
+	flag.Parse()
+	names, err := regexp.Compile(*only)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutate: -run:", err)
+		os.Exit(2)
+	}
 	survived := 0
-	for _, m := range append(mutations(), exits()...) {
+	for _, m := range all() {
+		if !names.MatchString(m.name) {
+			continue
+		}
 		began := time.Now()
 		noticed, err := m.try()
 		switch {
