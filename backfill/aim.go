@@ -140,11 +140,11 @@ func (e *engine) sameTarget(plan store.Target) error {
 	now := e.target
 	switch {
 	case plan.Namespace != now.Namespace:
-		return changed("the run was planned for %s, and this is %s; go on with the program that it was begun with", plan.Namespace, now.Namespace)
+		return changed(otherProgram, "the run was planned for %s, and this is %s", plan.Namespace, now.Namespace)
 	case plan.Source != now.Source:
-		return changed("its items came from another source (%s) than now (%s); go on with the program that it was begun with", plan.Source, now.Source)
+		return changed(otherProgram, "its items came from another source (%s) than now (%s)", plan.Source, now.Source)
 	case e.walks() && plan.Key != now.Key:
-		return changed("the walk went by %s, and would go by %s now; go on with the program that it was begun with", plan.Key, now.Key)
+		return changed(otherProgram, "the walk went by %s, and would go by %s now", plan.Key, now.Key)
 	case len(plan.Collection.Data) > 0 && !plan.Collection.Equal(now.Collection):
 		return e.otherCollection(now.Collection)
 	case !bytes.Equal(plan.Index, now.Index):
@@ -155,18 +155,40 @@ func (e *engine) sameTarget(plan store.Target) error {
 
 func (e *engine) otherCollection(now bson.Binary) error {
 	if len(now.Data) == 0 {
-		return changed("there is no %s any more: it was renamed or dropped; give it back its name and resume the run, or cancel it", e.ns())
+		return changed("give it back its name and resume the run, or cancel it", "there is no %s any more: it was renamed or dropped", e.ns())
 	}
-	return changed("%s is another collection now: it was replaced, as by a restore; put back the one that the run began with, or cancel the run and begin a new one", e.ns())
+	return changed("put back the one that the run began with, or cancel the run and begin a new one", "%s is another collection now: it was replaced, as by a restore", e.ns())
 }
 
 func (e *engine) otherIndex(planned bson.Raw) error {
-	return changed("the index %s that the walk goes by is gone or is another one; make it again as it was, %s, and resume the run", nameOf(planned), planned)
+	return changed("make it again as it was, "+planned.String()+", and resume the run", "the index %s that the walk goes by is gone or is another one", nameOf(planned))
 }
 
-// changed is an [ErrCollectionChanged]. The run that returns it pauses.
-func changed(format string, args ...any) error {
-	return fmt.Errorf("%w by itself: %w: %w", rikki.ErrPaused, ErrCollectionChanged, fmt.Errorf(format, args...))
+// changedError is an [ErrCollectionChanged]. The run that returns it pauses.
+type changedError struct {
+	what   error
+	advice string
+}
+
+// otherProgram is the advice where the server is as it was.
+const otherProgram = "go on with the program that it was begun with"
+
+func changed(advice, format string, args ...any) error {
+	return &changedError{what: fmt.Errorf(format, args...), advice: advice}
+}
+
+func (e *changedError) Error() string {
+	return fmt.Sprintf("%v by itself: %v: %v; %s", rikki.ErrPaused, ErrCollectionChanged, e.what, e.advice)
+}
+
+func (e *changedError) Unwrap() []error { return []error{rikki.ErrPaused, ErrCollectionChanged, e.what} }
+
+// unplanned is an error of a run that has no plan yet. It has no place to go on at, and fails for what others would pause for.
+func unplanned(err error) error {
+	if changed, ok := errors.AsType[*changedError](err); ok {
+		return fmt.Errorf("%w: while the run was planned, %w; nothing was done: put it right, and run it again", ErrCollectionChanged, changed.what)
+	}
+	return err
 }
 
 // pin finds out whether reads and writes can be told which collection they are for. Servers before 6.0 can't be.

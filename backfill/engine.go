@@ -210,7 +210,7 @@ func (e *engine) begin(ctx context.Context) error {
 	}
 	planned := err == nil
 	if err := e.check(ctx); errors.Is(err, ErrCannotWalk) && planned { // it could when the run began
-		return changed("%w", err)
+		return changed("put it right, and resume the run", "%w", err)
 	} else if err != nil {
 		return err
 	}

@@ -31,14 +31,14 @@ const (
 // lay makes the partitions.
 func (e *engine) lay(ctx context.Context) (store.Plan, error) {
 	if err := e.pin(ctx); err != nil {
-		return store.Plan{}, err
+		return store.Plan{}, unplanned(err)
 	}
 	parts, total, err := e.source.plan(ctx)
 	if err == nil {
 		err = e.still(ctx) // what was planned for must not have gone meanwhile: without documents there would be nothing to do
 	}
 	if err != nil {
-		return store.Plan{}, e.changedMeanwhile(ctx, err)
+		return store.Plan{}, unplanned(e.changedMeanwhile(ctx, err))
 	}
 	if err := e.announced(ctx, total); err != nil {
 		return store.Plan{}, err

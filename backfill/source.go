@@ -192,8 +192,8 @@ func (e *engine) collect(ctx context.Context, cur *mongo.Cursor, n, bytes int, s
 		b.items = append(b.items, doc)
 		key := keyIn(doc, e.opts.Key)
 		if key.Type == bson.TypeArray {
-			return batch{}, changed("the document with _id %s has an array in %s by now, so the walk would meet it once for each element; mend it, make the index again, "+
-				"and resume the run", relaxed(doc.Lookup("_id")), e.opts.Key)
+			return batch{}, changed("mend it, make the index again, and resume the run",
+				"the document with _id %s has an array in %s by now, so the walk would meet it once for each element", relaxed(doc.Lookup("_id")), e.opts.Key)
 		}
 		keys = append(keys, key.Value...)
 		key.Value = keys[len(keys)-len(key.Value):]
