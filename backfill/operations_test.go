@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -185,6 +186,31 @@ func TestWritesBesideTheChunksAreReported(t *testing.T) {
 				t.Errorf("reported: %t", reported)
 			}
 		})
+	}
+}
+
+// What a run tries again, a dry run tries again: here each document is busy the first time.
+func TestADryRunTriesAgainWhatIsTransient(t *testing.T) {
+	t.Parallel()
+	db := rikkitest.DB(t)
+	numbered(t, db.Collection("things"), 8)
+	var mu sync.Mutex
+	met := map[int32]bool{}
+	app := rikkitest.App(t, db, function(backfill.Options{Collection: "things"}, func(ctx context.Context, doc bson.Raw) (backfill.Change, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if id := doc.Lookup("_id").Int32(); !met[id] {
+			met[id] = true
+			return backfill.None(), rikki.Transient(errors.New("the geocoder is busy"))
+		}
+		return increment(ctx, doc)
+	}))
+	result, err := app.Run(t.Context(), "scripted", &rikki.RunOptions{DryRun: true})
+	if err != nil || result.State != rikki.Succeeded {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if f, ok := result.Value.(*backfill.Forecast); !ok || f.Sampled != 8 || f.Changed != 8 || !f.Complete {
+		t.Errorf("%+v", result.Value)
 	}
 }
 

@@ -30,6 +30,9 @@ type rehearsal struct {
 // maxRehearsals bounds how often the sample is begun anew: each document of it may be refused, and be sought for by halves.
 const maxRehearsals = 3 * sampleSize
 
+// rehearsalPatience bounds how long trouble is waited for that may be over the next time, as a run does for [Options.Patience].
+const rehearsalPatience = 10 * time.Second
+
 // perform does the sample, however often that takes.
 func (r *rehearsal) perform(ctx context.Context) (*Forecast, error) {
 	for r.tries = 1; ; r.tries++ {
@@ -43,6 +46,9 @@ func (r *rehearsal) perform(ctx context.Context) (*Forecast, error) {
 		}
 		if restartErr := r.e.run.Restart(ctx); restartErr != nil {
 			return nil, fmt.Errorf("%w; %w", err, restartErr)
+		}
+		if judge(err) == again { // the new transaction has no locks yet
+			r.wait(ctx)
 		}
 	}
 }
@@ -91,8 +97,7 @@ func (r *rehearsal) do(ctx context.Context, c *chunk) error {
 func (r *rehearsal) settle(ctx context.Context, c *chunk, err error) bool {
 	switch judge(err) {
 	case again:
-		r.vain.times++
-		return r.vain.times < vainTries
+		return r.vain.again(min(r.e.opts.Patience, rehearsalPatience), err) == nil
 	case document, smaller:
 	default:
 		return false
@@ -110,6 +115,16 @@ func (r *rehearsal) settle(ctx context.Context, c *chunk, err error) bool {
 		return true
 	}
 	return c.poisoned(mongo.NewSessionContext(ctx, nil), err, r.tries) == nil // its transaction is over
+}
+
+// wait lets a moment pass before the next attempt, unless the run is stopped.
+func (r *rehearsal) wait(ctx context.Context) {
+	timer := time.NewTimer(backoff(r.vain.times))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }
 
 // add counts a chunk of the sample.
