@@ -362,6 +362,15 @@ func (c *Case) model(d *fate, one bson.D) mongo.WriteModel {
 	return c.actModel(d, one)
 }
 
+// seen is what the function is given of a document. Of a name that occurs twice, a struct has what the driver puts there.
+func (c *Case) seen(before bson.Raw) bson.Raw {
+	var p Part
+	if c.Script.Kind != kindView || bson.Unmarshal(before, &p) != nil {
+		return before
+	}
+	return p.doc()
+}
+
 func (c *Case) actModel(d *fate, one bson.D) mongo.WriteModel {
 	id := d.before.Lookup("_id")
 	if c.Script.Kind == kindPanic && touchy(d.before) {
@@ -374,7 +383,7 @@ func (c *Case) actModel(d *fate, one bson.D) mongo.WriteModel {
 		return mongo.NewUpdateOneModel().SetFilter(one).SetUpdate(bson.D{{Key: "$set", Value: bson.D{{Key: path, Value: v}}}})
 	}
 	replace := func(doc any) mongo.WriteModel { return mongo.NewReplaceOneModel().SetFilter(one).SetReplacement(doc) }
-	inc := set("n", bump(d.before))
+	inc := set("n", bump(c.seen(d.before)))
 	same := func(doc any) { // whoever replaces a document by itself may as well leave it: the server would only fill an empty timestamp
 		if data, err := bson.Marshal(doc); err == nil && bytes.Equal(data, d.before) {
 			d.alts = append(d.alts, d.before)
@@ -397,7 +406,7 @@ func (c *Case) actModel(d *fate, one bson.D) mongo.WriteModel {
 		}
 		return inc
 	case "upper", "in-place-set":
-		if s, ok := d.before.Lookup("s").StringValueOK(); ok {
+		if s, ok := c.seen(d.before).Lookup("s").StringValueOK(); ok {
 			return set("s", upper(s))
 		}
 		return nil
