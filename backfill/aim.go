@@ -181,7 +181,9 @@ func (e *changedError) Error() string {
 	return fmt.Sprintf("%v by itself: %v: %v; %s", rikki.ErrPaused, ErrCollectionChanged, e.what, e.advice)
 }
 
-func (e *changedError) Unwrap() []error { return []error{rikki.ErrPaused, ErrCollectionChanged, e.what} }
+func (e *changedError) Unwrap() []error {
+	return []error{rikki.ErrPaused, ErrCollectionChanged, e.what}
+}
 
 // unplanned is an error of a run that has no plan yet. It has no place to go on at, and fails for what others would pause for.
 func unplanned(err error) error {
