@@ -112,7 +112,9 @@ func (a *App) CheckBatch(batch Batch) error {
 //
 // A batch that was paused or interrupted, as when its process was killed, goes on
 // as the same run with the next attempt. One that failed or was cancelled has
-// ended for good, so a new run does the rest, with the old one as its Parent.
+// ended for good, so a new run does the rest, with the old one as its Parent. A
+// step that ended for good, as one that was cancelled, begins anew; if it is a
+// backfill that has done documents, it fails until what it did is undone.
 // Parameters are those that the batch began with; of the options, Timeout, Actor,
 // Trigger, Force and Observers have a meaning here.
 //
@@ -214,8 +216,10 @@ func (a *App) rest(ctx context.Context, past store.Run) (*batchPlan, error) {
 		for step, run := range seen.done {
 			plan.Done[step] = run.ID
 		}
-		for step, run := range seen.rest {
-			plan.Rest[step] = run.ID
+		for _, runs := range []map[string]store.Run{seen.rest, seen.over} {
+			for step, run := range runs {
+				plan.Rest[step] = run.ID
+			}
 		}
 		return nil
 	})

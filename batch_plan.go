@@ -21,7 +21,7 @@ type batchPlan struct {
 	Steps       []plannedStep `json:"steps"`
 
 	// Done and Rest are runs of an earlier batch: those that need not be
-	// repeated, and those that can go on.
+	// repeated, and the last ones of the steps that did not finish.
 	Done map[string]string `json:"done,omitempty"`
 	Rest map[string]string `json:"rest,omitempty"`
 }

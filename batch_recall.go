@@ -13,7 +13,7 @@ import (
 // recall learns what of the batch was done before, by an earlier attempt or an
 // earlier batch.
 func (r *batchRun) recall(ctx context.Context) error {
-	if (r.ro.hold == nil && r.plan.Done == nil) || !r.run.place.recorder.on() {
+	if (r.ro.hold == nil && len(r.plan.Done)+len(r.plan.Rest) == 0) || !r.run.place.recorder.on() {
 		return nil
 	}
 	var saved map[string]string
@@ -25,7 +25,9 @@ func (r *batchRun) recall(ctx context.Context) error {
 	var seen look
 	err := r.app.withHistory(ctx, func(ctx context.Context, s *store.Store) error {
 		var err error
-		seen, err = r.settled(ctx, s, &plan)
+		if seen, err = r.settled(ctx, s, &plan); err == nil {
+			err = seen.refuse(ctx, s)
+		}
 		return err
 	})
 	if err != nil {
@@ -35,6 +37,7 @@ func (r *batchRun) recall(ctx context.Context) error {
 	for step, run := range seen.rest {
 		r.rest[step] = run.ID
 	}
+	r.twice = seen.twice
 	done := int64(0)
 	for i, step := range r.plan.Steps {
 		run, ok := seen.done[step.Name]
@@ -75,14 +78,32 @@ func (r *batchRun) settled(ctx context.Context, s *store.Store, plan *batchPlan)
 
 // look is what is known of a batch's steps.
 type look struct {
-	done, rest map[string]store.Run
-	active     []store.Run
+	done   map[string]store.Run
+	rest   map[string]store.Run // can go on
+	over   map[string]store.Run // ended for good, and did not finish
+	active []store.Run
+	twice  map[string]error // why a step may not begin anew
+}
+
+// refuse finds the steps that may not begin anew: those whose last run did documents, and did not take them back.
+func (l *look) refuse(ctx context.Context, s *store.Store) error {
+	l.twice = make(map[string]error)
+	for _, runs := range []map[string]store.Run{l.rest, l.over} {
+		for step, run := range runs {
+			err := refuseTwice(ctx, s, run)
+			if err != nil && !errors.Is(err, ErrState) {
+				return err
+			}
+			l.twice[step] = err
+		}
+	}
+	return nil
 }
 
 // lookBack finds the runs of a batch's steps: those that belong to it, and those that
 // its plan names.
 func lookBack(ctx context.Context, s *store.Store, batch string, plan *batchPlan) (look, error) {
-	seen := look{done: make(map[string]store.Run), rest: make(map[string]store.Run)}
+	seen := look{done: make(map[string]store.Run), rest: make(map[string]store.Run), over: make(map[string]store.Run)}
 	known := make(map[string]bool, len(plan.Steps))
 	for _, step := range plan.Steps {
 		known[step.Name] = true
@@ -123,10 +144,13 @@ func (l *look) add(step string, run store.Run, newest bool) {
 			l.done[step] = run
 		}
 		delete(l.rest, step)
+		delete(l.over, step)
 	case run.State.Active():
 		l.active = append(l.active, run)
 	case newest && run.Resumable && (run.State == Paused || run.State == Interrupted || run.HalfWay):
 		l.rest[step] = run
+	case newest:
+		l.over[step] = run
 	}
 }
 

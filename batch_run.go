@@ -99,6 +99,7 @@ type batchRun struct {
 	busy    map[string]int    // steps under way, by script
 	done    map[string]string // runs of the steps that need not be repeated
 	rest    map[string]string // runs that can go on
+	twice   map[string]error  // why a step may not begin anew: what it did would be done twice
 	failed  string            // the first step that did
 	stop    error             // why no further step begins, as the checkpoint says
 }
@@ -151,7 +152,8 @@ func (r *batchRun) context(ctx context.Context) (context.Context, func()) {
 func (r *batchRun) reason(cause error) error {
 	switch {
 	case errors.Is(cause, ErrTimeout), errors.Is(cause, context.DeadlineExceeded):
-		return fmt.Errorf("%w: the time budget of the batch, %s, is used up", ErrCancelled, r.limit)
+		// It is no decision about the step: it can go on where it was when the batch is resumed.
+		return fmt.Errorf("%w: the time budget of the batch, %s, is used up", ErrInterrupted, r.limit)
 	case errors.Is(cause, ErrLeaseLost):
 		return fmt.Errorf("%w: the batch lost its lease", ErrInterrupted)
 	case errors.Is(cause, ErrCancelled), errors.Is(cause, ErrInterrupted):
@@ -258,14 +260,14 @@ func (r *batchRun) start(ctx context.Context, i int, group *sync.WaitGroup) {
 	r.active++
 	r.busy[step.Script]++
 	r.run.Log().Debug("step begins", "step", step.Name)
-	rest := r.rest[step.Name]
+	rest, twice := r.rest[step.Name], r.twice[step.Name]
 	group.Go(func() {
-		r.ends <- stepEnd{i, &StepResult{Step: step.Name, Script: step.Script, Result: r.step(ctx, step, rest)}}
+		r.ends <- stepEnd{i, &StepResult{Step: step.Name, Script: step.Script, Result: r.step(ctx, step, rest, twice)}}
 	})
 }
 
 // step runs one step to its end, on the path of all runs. It is counted in by the batch.
-func (r *batchRun) step(ctx context.Context, step plannedStep, rest string) *Result {
+func (r *batchRun) step(ctx context.Context, step plannedStep, rest string, twice error) *Result {
 	began := time.Now()
 	ro := RunOptions{
 		Timeout: step.Timeout, DryRun: r.run.DryRun(), NoHistory: r.ro.NoHistory, Force: r.ro.Force, Observers: r.ro.Observers,
@@ -274,7 +276,9 @@ func (r *batchRun) step(ctx context.Context, step plannedStep, rest string) *Res
 	}
 	result, err := r.again(ctx, rest, ro)
 	if result == nil && (rest == "" || errors.Is(err, ErrState) || errors.Is(err, ErrNotFound)) {
-		result, err = r.afresh(ctx, step, ro)
+		if err = twice; err == nil {
+			result, err = r.afresh(ctx, step, ro)
+		}
 	}
 	if result != nil {
 		return result

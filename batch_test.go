@@ -582,7 +582,7 @@ func TestBatchRunsOutOfItsTimeBudget(t *testing.T) {
 	if !errors.Is(err, rikki.ErrTimeout) || result.State != rikki.Failed || result.Failure.Kind != "timeout" {
 		t.Fatalf("got %+v, %v", result, err)
 	}
-	wantStory(t, result, "good succeeded", "slow cancelled", "end skipped: the time budget is used up")
+	wantStory(t, result, "good succeeded", "slow interrupted", "end skipped: the time budget is used up")
 	if m := result.Steps[1].Failure.Message; !strings.Contains(m, "time budget of the batch, 700ms, is used up") {
 		t.Errorf("the step says %q", m)
 	}

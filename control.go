@@ -206,6 +206,9 @@ func refuseTwice(ctx context.Context, s *store.Store, past store.Run) error {
 	if past.DryRun || past.Attempt == 0 {
 		return nil
 	}
+	if past.Script == batchName {
+		return refuseSteps(ctx, s, past)
+	}
 	done, err := s.Done(ctx, past.ID)
 	if err != nil || done.Matched == 0 {
 		return err
@@ -218,6 +221,23 @@ func refuseTwice(ctx context.Context, s *store.Store, past store.Run) error {
 		advice = "undo it first with runs undo, or run the script anew if doing documents twice does no harm"
 	}
 	return fmt.Errorf("%w: run %s has done %d documents, and a retry would do them twice; %s", ErrState, past.ID, done.Matched, advice)
+}
+
+// refuseSteps refuses to repeat a batch of whose steps one may not be repeated.
+func refuseSteps(ctx context.Context, s *store.Store, batch store.Run) error {
+	steps, err := s.Children(ctx, batch.ID)
+	if err != nil {
+		return err
+	}
+	for _, step := range steps {
+		if step.Step == "" {
+			continue
+		}
+		if err := refuseTwice(ctx, s, step); err != nil {
+			return fmt.Errorf("%w; what is left of the batch is done with batch --resume=%s", err, batch.ID)
+		}
+	}
+	return nil
 }
 
 // changedInput changes stored input, which has no secrets, and returns it as a value too.
