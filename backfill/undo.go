@@ -126,14 +126,14 @@ func seal(ctx context.Context, s *store.Store, id string) error {
 		return err
 	}
 	// An earlier undo that failed half-way is gone on with by this one.
-	children, err := s.Children(ctx, run.ID)
+	undos, err := undosAround(ctx, s, run.ID)
 	if err != nil {
 		return err
 	}
-	for _, child := range children {
-		if child.Script == UndoName && child.HalfWay {
-			if _, err := s.Seal(ctx, child.ID); err != nil {
-				return fmt.Errorf("%w: another undo of %s: %w", ErrNoUndo, run.ID, err)
+	for _, other := range undos {
+		if other.HalfWay {
+			if _, err := s.Seal(ctx, other.ID); err != nil {
+				return fmt.Errorf("%w: the undo of %s: %w", ErrNoUndo, other.Parent, err)
 			}
 		}
 	}

@@ -246,6 +246,53 @@ func TestAnUndoneUndoCountsNoMore(t *testing.T) { //nolint:paralleltest // the p
 	asBefore(t, things, before)
 }
 
+// TestARedoAndAnUndoGiveWayToEachOther: what an undo has taken back isn't given back while another undo of the same run is under way or rests, and the
+// run isn't undone meanwhile either.
+func TestARedoAndAnUndoGiveWayToEachOther(t *testing.T) { //nolint:paralleltest // the points of the code are one for the process
+	db := rikkitest.DB(t)
+	things := db.Collection("things")
+	numbered(t, things, 300)
+	before := raws(t, things)
+	app := rikkitest.App(t, db, function(backfill.Options{Collection: "things", Chunk: 10, Workers: 1}, increment))
+	run, err := app.Run(t.Context(), "scripted", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what, of, says string) {
+		t.Helper()
+		for _, dry := range []bool{false, true} {
+			result, err := backfill.Undo(t.Context(), app, of, &rikki.RunOptions{DryRun: dry})
+			if !errors.Is(err, backfill.ErrNoUndo) || !strings.Contains(err.Error(), says) || result != nil {
+				t.Errorf("%s, dry run %t: %+v, %v", what, dry, result, err)
+			}
+		}
+	}
+	cancel := func(id string) {
+		t.Helper()
+		if _, err := app.Cancel(t.Context(), id, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := stoppedUndo(t, app, run.Run, func() {})
+	cancel(first)
+	second := stoppedUndo(t, app, run.Run, func() {
+		refused("a redo beside an undo", first, "which undoes "+run.Run+", is running; wait for it")
+	})
+	refused("a redo beside an undo that rests", first, second+", which undoes "+run.Run+", is interrupted; resume or cancel it")
+	cancel(second)
+	redo := stoppedUndo(t, app, first, func() {
+		refused("an undo beside a redo", run.Run, "which undoes "+first+", is running; wait for it")
+	})
+	refused("an undo beside a redo that rests", run.Run, redo+", which undoes "+first+", is interrupted; resume or cancel it")
+	if result, err := app.Continue(t.Context(), redo, nil); err != nil {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	if last, err := backfill.Undo(t.Context(), app, run.Run, nil); err != nil || undone(t, last).Conflicts != 0 {
+		t.Errorf("%+v, %v", last, err)
+	}
+	asBefore(t, things, before)
+}
+
 // TestAnUndoWithSeveralWorkers: a run over a collection is undone by several workers at a time, byte for byte, whoever goes on with it with
 // how many.
 func TestAnUndoWithSeveralWorkers(t *testing.T) { //nolint:paralleltest // the points of the code are one for the process

@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -31,31 +32,57 @@ type priorPart struct {
 	at           where
 }
 
-// refuseSecond refuses an undo of a run while an older one is under way or could go on: they would take each other's work for
-// that of strangers.
+// undosAround are all runs that undo a run, those that undo these, and so on, up to the run that is no undo itself. Whichever of them are
+// at work at the same time take each other's work for that of strangers.
+func undosAround(ctx context.Context, s *store.Store, run string) ([]store.Run, error) {
+	for {
+		found, err := s.Run(ctx, run)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, err
+		}
+		if err != nil || found.Script != UndoName || found.Parent == "" {
+			break // of one that was pruned, others may know
+		}
+		run = found.Parent
+	}
+	var undos []store.Run
+	for look := []string{run}; len(look) > 0; look = look[1:] {
+		children, err := s.Children(ctx, look[0])
+		if err != nil {
+			return nil, err
+		}
+		for _, child := range children {
+			if child.Script == UndoName && !child.DryRun {
+				undos, look = append(undos, child), append(look, child.ID)
+			}
+		}
+	}
+	return undos, nil
+}
+
+// refuseSecond refuses an undo while another one of the same run, or an undo of such a one, is under way or could go on.
 func refuseSecond(ctx context.Context, s *store.Store, run, self string) error {
-	children, err := s.Children(ctx, run)
+	undos, err := undosAround(ctx, s, run)
 	if err != nil {
 		return err
 	}
-	var own *store.Run
-	for i := range children {
-		if children[i].ID == self {
-			own = &children[i]
-		}
-	}
-	for _, child := range children {
-		if child.Script != UndoName || child.DryRun || child.ID == self || child.State.Final() {
+	own := slices.IndexFunc(undos, func(r store.Run) bool { return r.ID == self })
+	for _, other := range undos {
+		if other.ID == self || other.State.Final() {
 			continue
 		}
-		if own != nil && (child.CreatedAt.After(own.CreatedAt) || child.CreatedAt.Equal(own.CreatedAt) && child.ID > self) {
+		if own >= 0 && (other.CreatedAt.After(undos[own].CreatedAt) || other.CreatedAt.Equal(undos[own].CreatedAt) && other.ID > self) {
 			continue // that one gives way
 		}
+		what := "another undo of " + run + ", " + other.ID + ","
+		if other.Parent != run {
+			what = other.ID + ", which undoes " + other.Parent + ","
+		}
 		advice := "wait for it"
-		if !child.State.Active() {
+		if !other.State.Active() {
 			advice = "resume or cancel it"
 		}
-		return fmt.Errorf("%w: another undo of %s, %s, is %s; %s", ErrNoUndo, run, child.ID, child.State, advice)
+		return fmt.Errorf("%w: %s is %s; %s", ErrNoUndo, what, other.State, advice)
 	}
 	return nil
 }

@@ -258,6 +258,16 @@ func mutations() []mutation {
 			pkg: "./backfill", run: "TestAnUndoLooksWhereItWrites/MadeAgain",
 		},
 		{
+			name: "undo: none begins while an undo of an undo is at work", file: "backfill/undo_prior.go",
+			old: "undos, look = append(undos, child), append(look, child.ID)", new: "undos = append(undos, child)",
+			pkg: "./backfill", run: "TestARedoAndAnUndoGiveWayToEachOther",
+		},
+		{
+			name: "undo: no undo is undone while another one of its run is at work", file: "backfill/undo_prior.go",
+			old: "\t\trun = found.Parent\n", new: "\t\tbreak\n",
+			pkg: "./backfill", run: "TestARedoAndAnUndoGiveWayToEachOther",
+		},
+		{
 			name: "undo: empty timestamps are written by a pipeline", file: "backfill/undo_write.go",
 			old: `ok && (strings.HasPrefix(string(e.Name), "$") || isEmptyTimestamp(e)) {`, new: `ok && strings.HasPrefix(string(e.Name), "$") {`,
 			pkg: "./backfill", run: "TestAnUndoRestoresWhatTheServerStoresOtherwise",
