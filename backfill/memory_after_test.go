@@ -1,3 +1,5 @@
+//go:build !race
+
 package backfill_test
 
 import (
@@ -10,7 +12,6 @@ import (
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
-	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/backfill"
@@ -44,20 +45,6 @@ func (*wordy) Done(doc bson.Raw) bool { return !doc.Lookup("n").IsZero() }
 // word is another one for each number, without digits.
 func word(n int64) string {
 	return strings.Map(func(r rune) rune { return r - '0' + 'a' }, fmt.Sprintf("%010d", n*7919)) + strings.Repeat(" somewhere", 8)
-}
-
-// things makes documents, page by page.
-func things(t *testing.T, db *mongo.Database, n int) {
-	t.Helper()
-	const page = 1000
-	note := strings.Repeat("x", 200)
-	for at := 0; at < n; at += page {
-		var list []any
-		for i := at; i < min(n, at+page); i++ {
-			list = append(list, bson.D{{Key: "_id", Value: i}, {Key: "note", Value: note}})
-		}
-		insert(t, db.Collection("things"), list...)
-	}
 }
 
 // failuresLife is a run in which all documents fail, and all that can be done about it. It returns the most memory of each step.

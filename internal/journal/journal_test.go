@@ -100,16 +100,6 @@ func TestUndoIsByteEqual(t *testing.T) {
 	}
 }
 
-func TestUndoIsByteEqualForLargeDocuments(t *testing.T) {
-	t.Parallel()
-	for _, p := range large(t) {
-		t.Run(p.name, func(t *testing.T) {
-			t.Parallel()
-			check(t, p)
-		})
-	}
-}
-
 func TestPaths(t *testing.T) {
 	t.Parallel()
 	changes, ok := journal.Diff(

@@ -80,50 +80,6 @@ func TestHeaderComesFirst(t *testing.T) {
 	}
 }
 
-func TestLargeChunkIsSplit(t *testing.T) {
-	t.Parallel()
-	w := journal.NewWriter(journal.Full)
-	for i := range uint64(2) {
-		before, after := raw(t, d("_id", 1, "v", noise(16<<20-100, 2*i))), raw(t, d("_id", 1, "v", noise(16<<20-100, 2*i+1)))
-		if _, err := w.Add("", before, after); err != nil {
-			t.Fatal(err)
-		}
-	}
-	docs, err := w.Documents(header)
-	if err != nil || len(docs) != 5 {
-		t.Fatalf("%d documents, %v; want 5 of 64 MiB", len(docs), err)
-	}
-	for i, doc := range docs {
-		if number, parts, err := journal.Parts(doc); number != i || parts != 5 || err != nil {
-			t.Errorf("part %d of %d, %v; want %d of 5", number, parts, err, i)
-		}
-	}
-	if all := entries(t, w); len(all) != 2 {
-		t.Errorf("%d entries, want 2", len(all))
-	}
-	for _, wrong := range [][]bson.Raw{docs[1:], docs[:4], {docs[1], docs[1], docs[2], docs[3], docs[4]}, {docs[0], docs[0], docs[1], docs[2], docs[3], docs[4]}} {
-		for _, err := range journal.Decode(wrong...) {
-			if !errors.Is(err, journal.ErrCorrupt) || !strings.Contains(err.Error(), "missing or stands twice") {
-				t.Errorf("with a part missing or twice: %v, want ErrCorrupt", err)
-			}
-		}
-	}
-}
-
-func TestTooLargeIsRefused(t *testing.T) {
-	t.Parallel()
-	w := journal.NewWriter(journal.Changed)
-	doc := raw(t, d("_id", 1, "v", make([]byte, 16<<20-100)))
-	for range 17 {
-		if _, err := w.Add("", doc, nil); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if docs, err := w.Documents(header); !errors.Is(err, journal.ErrTooLarge) || docs != nil {
-		t.Errorf("%d documents, %v; want ErrTooLarge", len(docs), err)
-	}
-}
-
 func TestNoID(t *testing.T) {
 	t.Parallel()
 	w := journal.NewWriter(journal.Changed)

@@ -7,6 +7,9 @@
 // build, a program that ends in a panic or a time-out, a TestMain that fails although its tests pass, and a secret in what
 // any test printed.
 //
+// With -race, the tests in files with the build constraint !race are run behind the others, without it: they measure memory, or
+// work on much of it in one goroutine.
+//
 // What the tests said is in bin/output-N.json, one file a module; what takes how long is in bin/slowest.
 package main
 
@@ -90,7 +93,7 @@ func modules(root string) (dirs []string, err error) {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != root && (slices.Contains([]string{"bin", "testdata", "node_modules"}, d.Name()) || strings.HasPrefix(d.Name(), ".")):
+		case d.IsDir() && path != root && skipped(d.Name()):
 			return filepath.SkipDir
 		case d.Name() == "go.mod":
 			dirs = append(dirs, filepath.Dir(path))
@@ -135,6 +138,11 @@ func (s *suite) module(ctx context.Context, dir, log string) (*results, error) {
 	}
 	if err := s.again(ctx, dir, r, w); err != nil {
 		return nil, err
+	}
+	if s.race {
+		if err := s.withoutRace(ctx, dir, r, w); err != nil {
+			return nil, err
+		}
 	}
 	return r, w.Flush()
 }

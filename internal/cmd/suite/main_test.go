@@ -155,6 +155,39 @@ func TestManyFailuresAreNotRunAgain(t *testing.T) {
 	}
 }
 
+// What is not built with the race detector is run all the same, and counts.
+func TestWhatTheRaceDetectorLeavesOutIsRun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	plain := "//go:build !race\n\npackage x\n\nimport \"testing\"\n\n"
+	for name, text := range map[string]string{
+		"go.mod": "module x\n\ngo 1.24\n", "x_test.go": imports + "func TestBad(t *testing.T) { t.Error(\"no\") }\n",
+		"plain_test.go": plain + "func TestPlain(t *testing.T) {}\nfunc TestPlainBad(t *testing.T) { t.Error(\"no\") }\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	s := suite{root: dir, out: &out, race: true, timeout: time.Minute, parallel: 1, env: []string{"GOWORK=off", "GOFLAGS=-vet=off"}}
+	want := "FAILED x TestBad\nFAILED x TestPlainBad\nTOTAL 2 passed, 2 failed, 0 skipped in 1 modules\n"
+	if exit, err := s.run(t.Context()); err != nil || exit != 1 || !strings.HasSuffix(out.String(), want) {
+		t.Errorf("exit code %d, %v; output:\n%s", exit, err, out.String())
+	}
+}
+
+func TestWithoutRaceOnly(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{"!race": true, "linux && !race": true, "linux": false, "race": false, "!windows": false} {
+		if got := withoutRaceOnly([]byte("// Words.\n\n//go:build " + line + "\n\npackage x\n")); got != want {
+			t.Errorf("%s: %v, want %v", line, got, want)
+		}
+	}
+	if withoutRaceOnly([]byte("package x\n\n//go:build !race\n")) {
+		t.Error("what stands behind the package clause is no constraint")
+	}
+}
+
 func TestTheLongestComeFirst(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -208,9 +208,15 @@ func (r *results) below(pkg, parent string) bool {
 	return false
 }
 
+// add takes the results of another module, or of other tests.
 func (r *results) add(other *results) {
 	maps.Copy(r.tests, other.tests)
-	maps.Copy(r.packages, other.packages)
+	for name, p := range other.packages {
+		if mine := r.packages[name]; mine != nil {
+			p.elapsed += mine.elapsed
+		}
+		r.packages[name] = p
+	}
 	maps.Copy(r.flaky, other.flaky)
 	r.broken = append(r.broken, other.broken...)
 	r.secrets = append(r.secrets, other.secrets...)

@@ -45,6 +45,7 @@ const fixed = 120
 
 // TestAnyBackfill runs cases.
 func TestAnyBackfill(t *testing.T) {
+	mongotest.Wanted(t)
 	h := &hunt{t: t, hist: "hist" + strconv.Itoa(rand.IntN(1e6)), tally: tally{why: map[string]int{}}, began: time.Now()}
 	switch what := os.Getenv(runEnv); {
 	case what == "":
