@@ -284,7 +284,7 @@ func TestAnUndoPassesOtherCollectionsByThatAreGone(t *testing.T) {
 	}
 	insert(t, victims, bson.D{{Key: "_id", Value: "others'"}})
 	dry, err := backfill.Undo(t.Context(), app, run.Run, &rikki.RunOptions{DryRun: true})
-	if err != nil || len(dry.Value.(*backfill.UndoForecast).Warnings) != 1 {
+	if !isPartial(err, 60) || len(dry.Value.(*backfill.UndoForecast).Warnings) != 1 {
 		t.Errorf("the dry run: %+v, %v", dry.Value, err)
 	}
 	undo, err := backfill.Undo(t.Context(), app, run.Run, nil)

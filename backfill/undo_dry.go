@@ -3,16 +3,19 @@ package backfill
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 
+	"github.com/rikki-go/rikki"
 	"github.com/rikki-go/rikki/internal/journal"
 	"github.com/rikki-go/rikki/internal/store"
 )
 
 // UndoForecast is the result of the dry run of an undo: what became of the newest changes of the run in a transaction that was
-// aborted. The preview has some of them field by field.
+// aborted. The preview has some of them field by field. Where some would stay, the dry run's error is a [*rikki.PartialError], as the
+// undo's would be.
 type UndoForecast struct {
 	Undoes     string `json:"undoes"`
 	Collection string `json:"collection"`
@@ -65,14 +68,15 @@ func (w *undoWork) dryRun(ctx context.Context, e *engine) (any, error) {
 		}
 		err := w.chunk(ctx, c)
 		if errors.Is(err, journal.ErrTooLarge) {
-			return f, nil // the sample ends at a document that would take another chunk
+			return f, f.verdict() // the sample ends at a document that would take another chunk
 		}
 		if doc, ok := errors.AsType[*documentError](err); ok && doc.index >= 0 && c.blame(doc.index, doc.class, doc.err, 1) {
 			// Nothing can be done in the transaction any more: all of it is done again in another one, but for this document.
 			f.empty()
 			part, counts = store.Partition{}, store.Counts{}
 			if f.refused = append(f.refused, refusal{c.keys[doc.index], doc.err.Error()}); len(f.refused) == undoRefusals {
-				return f.onlyRefused(), nil
+				f.onlyRefused()
+				return f, f.verdict()
 			}
 			if err := e.run.Restart(ctx); err != nil {
 				return nil, err
@@ -89,7 +93,16 @@ func (w *undoWork) dryRun(ctx context.Context, e *engine) (any, error) {
 		f.Complete = part.Done
 	}
 	e.count2run(counts)
-	return f, nil
+	return f, f.verdict()
+}
+
+// verdict is the error of the dry run, as the undo itself would have it.
+func (f *UndoForecast) verdict() error {
+	if len(f.Conflicts) == 0 {
+		return nil
+	}
+	return fmt.Errorf("what others have changed since the run would stay as it is: %w",
+		&rikki.PartialError{Failed: int64(len(f.Conflicts)), What: "changes of the sample"})
 }
 
 // empty forgets what is found out again.
@@ -98,12 +111,11 @@ func (f *UndoForecast) empty() {
 }
 
 // onlyRefused is what there is to say when too many documents are refused: which.
-func (f *UndoForecast) onlyRefused() *UndoForecast {
+func (f *UndoForecast) onlyRefused() {
 	f.Sampled = int64(len(f.refused))
 	for _, r := range f.refused {
 		f.conflict(r.key, r.reason)
 	}
-	return f
 }
 
 // refusal is a document that the server refuses.
