@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -166,9 +167,16 @@ func (p *play) undoCounts(o outcome) error {
 	return nil
 }
 
+// unwritten are the documents that nobody else has written.
+func (p *play) unwritten(docs map[string]bson.Raw) map[string]bson.Raw {
+	docs = maps.Clone(docs)
+	maps.DeleteFunc(docs, func(key string, _ bson.Raw) bool { return p.foreign[key] })
+	return docs
+}
+
 // refusedUndo looks whether it may be refused, and did nothing.
 func (p *play) refusedUndo(o outcome, before, after snapshot, wasHidden bool) error {
-	if !equalAll(before.docs, after.docs) || !equalAll(before.other, after.other) {
+	if !equalAll(p.unwritten(before.docs), p.unwritten(after.docs)) || !equalAll(before.other, after.other) {
 		return found("undo", "it was refused (%v) and has changed something", o.err)
 	}
 	excused := !p.undoable() || !final(p.main.state) || p.pruned || p.undid || p.gone || p.hidden || wasHidden || disturbed(o.events, "rename", "drop", "recreate", "replace", "prune", "break", "break-reply") ||
