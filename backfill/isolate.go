@@ -3,6 +3,9 @@ package backfill
 import (
 	"context"
 	"errors"
+	"strings"
+
+	"go.mongodb.org/mongo-driver/v2/mongo"
 
 	"github.com/rikki-go/rikki/internal/journal"
 	"github.com/rikki-go/rikki/internal/store"
@@ -97,5 +100,9 @@ func reasonOf(class string, err error, tries int) reason {
 
 // clipped is what is recorded of an error's text.
 func clipped(err error) string {
-	return store.ClipMessage(err.Error(), store.MessageLimit)
+	text := err.Error()
+	if refused, ok := errors.AsType[mongo.WriteException](err); ok && len(refused.WriteErrors) == 1 && refused.WriteConcernError == nil {
+		text = strings.Replace(text, refused.Error(), refused.WriteErrors[0].Message, 1) // the driver's frame says nothing
+	}
+	return store.ClipMessage(text, store.MessageLimit)
 }

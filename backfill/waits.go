@@ -84,9 +84,9 @@ func (w Wait) Advice() string {
 	case pace.FlowControl, pace.Commit:
 		return "look at the secondaries and their disks: the run goes on when they keep up"
 	case pace.KeyRate:
-		return "allow more with --rate"
+		return "allow more with --rate, or with runs tune for a run that has begun"
 	case pace.KeyWindow:
-		return "give it the time until its window opens, or another --window"
+		return "give it the time until its window opens, or another one with --window, or with runs tune for a run that has begun"
 	}
 	return ""
 }

@@ -288,7 +288,14 @@ func outcome(result *rikki.Result) string {
 		line += " (dry run)"
 	}
 	line += " " + verb(result.State) + " " + term.Duration(result.Duration)
-	if counts := countText(result.Counters, result.Progress); counts != "" {
+	counts := countText(result.Counters, result.Progress)
+	if summary, ok := result.Value.(*backfill.Summary); ok && counts == "" && summary.Matched == 0 && result.State == rikki.Succeeded {
+		counts = "no document matched"
+	}
+	if result.DryRun && counts != "" {
+		counts += ", nothing kept"
+	}
+	if counts != "" {
 		line += " — " + counts
 	}
 	return line

@@ -166,7 +166,7 @@ func (p *program) actionsFor(record rikki.Record, walk *backfill.Inspection) []s
 	case !ended(record):
 		next := []string{p.call("runs", "watch", id)}
 		if walk != nil {
-			next = append(next, p.call("runs", "tune", id))
+			next = append(next, p.call("runs", "tune", id, "--help"))
 		}
 		return next
 	case record.State == rikki.Paused || record.State == rikki.Interrupted || record.HalfWay:

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -146,7 +148,11 @@ func (s *session) exportFailures(ctx context.Context, record rikki.Record, name 
 	if name != "-" {
 		file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
-			return &problemError{What: "cannot write " + name, Why: reason(err), Code: ExitUsage, Fix: "name a file that isn't there yet", Err: err}
+			fix := "name a file in a directory that is there, and that you may write to"
+			if errors.Is(err, fs.ErrExist) {
+				fix = "name a file that isn't there yet"
+			}
+			return &problemError{What: "cannot write " + name, Why: reason(err), Code: ExitUsage, Fix: fix, Err: err}
 		}
 		n, err := s.writeFailures(ctx, record, file)
 		if closeErr := file.Close(); err == nil {
