@@ -160,7 +160,13 @@ func (r *pastReader) check(ctx context.Context) error {
 	if _, err := takeOver(ctx, r.e.client, r.e.store.Walk(r.past.run.ID, epoch), epoch, r.e.log); err != nil {
 		return err
 	}
-	return r.look(ctx)
+	if err := r.look(ctx); err != nil {
+		return err
+	}
+	for _, warning := range r.past.warnings() {
+		r.e.log.Warn(warning)
+	}
+	return nil
 }
 
 // look is what a dry run checks, too.

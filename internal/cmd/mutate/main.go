@@ -258,6 +258,21 @@ func mutations() []mutation {
 			pkg: "./backfill", run: "TestAnUndoLooksWhereItWrites/MadeAgain",
 		},
 		{
+			name: "undo: the changes of a chunk are bounded by their size", file: "backfill/undo_read.go",
+			old: "size += m.held.chunk.Size(at.Left)", new: "size += 0 * m.held.chunk.Size(at.Left)",
+			pkg: "./backfill", run: "TestMemoryOfAnUndoIsBounded/ManyFields",
+		},
+		{
+			name: "undo: the documents of a chunk are bounded by their size", file: "backfill/undo_work.go",
+			old: "if bytes += len(cur.Current); bytes > 4*max(c.bytes, maxLoad)", new: "if bytes += len(cur.Current); bytes < 0",
+			pkg: "./backfill", run: "TestMemoryOfAnUndoIsBounded/LargeDocuments",
+		},
+		{
+			name: "undo: a right that is missing is told of before it begins", file: "backfill/undo_past.go",
+			old: "r.e.log.Warn(warning)", new: "_ = warning",
+			pkg: "./backfill", run: "TestAnUndoWithoutTheRightToPassAValidator",
+		},
+		{
 			name: "undo: none begins while an undo of an undo is at work", file: "backfill/undo_prior.go",
 			old: "undos, look = append(undos, child), append(look, child.ID)", new: "undos = append(undos, child)",
 			pkg: "./backfill", run: "TestARedoAndAnUndoGiveWayToEachOther",
