@@ -205,6 +205,9 @@ func (*picky) Change(_ context.Context, doc struct {
 	case 11:
 		return backfill.Set("taken", 1), nil // there is one already
 	case 13:
+		if doc.ID > 100 { // one of 17 MiB is enough
+			return backfill.None(), errors.New("thirteen is no good either")
+		}
 		return backfill.Set("big", strings.Repeat("x", 17<<20)), nil
 	default:
 		return backfill.Update(bson.D{{Key: "$inc", Value: bson.D{{Key: "n", Value: 1}}}}), nil
