@@ -158,6 +158,9 @@ func TestManyFailuresAreNotRunAgain(t *testing.T) {
 // What is not built with the race detector is run all the same, and counts.
 func TestWhatTheRaceDetectorLeavesOutIsRun(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds with the race detector and without it")
+	}
 	dir := t.TempDir()
 	plain := "//go:build !race\n\npackage x\n\nimport \"testing\"\n\n"
 	for name, text := range map[string]string{
