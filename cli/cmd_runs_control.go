@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -39,6 +40,22 @@ func (f againFlags) check() error {
 // here tells where the run goes on: where its kind of run does, unless told otherwise.
 func (f againFlags) here(record rikki.Record) bool { return f.Here || !f.Queue && !record.Queue }
 
+// changeable finds a run that shall be changed. One of another database is refused: the history is shared by all databases of a cluster, so
+// that "last" or a typing error may name somebody else's, and what protects this database knows nothing of that one.
+func (s *session) changeable(ctx context.Context, id string) (rikki.Record, error) {
+	record, err := s.runs.Record(ctx, id)
+	if err != nil {
+		return record, s.uncontrolled(id, err)
+	}
+	if here := s.runs.Conn().Database(); record.Database != "" && record.Database != here {
+		return record, &problemError{
+			What: fmt.Sprintf("nothing was done: run %s (%s) is of the database %s", record.ID, record.Script, record.Database),
+			Why:  "this is " + here, Fix: "name the run's database with --database=" + record.Database + ", or another run", Code: ExitUsage,
+		}
+	}
+	return record, nil
+}
+
 // elsewhere finds a run that shall go on or be repeated, and has that done by others, unless it is to be done here.
 func (p *program) elsewhere(ctx context.Context, id string, flags againFlags, do func(s *session, id string) (rikki.Record, error)) (record rikki.Record, here bool, err error) {
 	if err := flags.check(); err != nil {
@@ -46,8 +63,8 @@ func (p *program) elsewhere(ctx context.Context, id string, flags againFlags, do
 	}
 	err = p.with(ctx, func(s *session) error {
 		var err error
-		if record, err = s.runs.Record(ctx, id); err != nil {
-			return s.uncontrolled(id, err)
+		if record, err = s.changeable(ctx, id); err != nil {
+			return err
 		}
 		if here = flags.here(record); here {
 			return nil
@@ -72,7 +89,11 @@ func newRunsPauseCommand(p *program) *cobra.Command {
 	}
 	c.run = func(ctx context.Context, args []string) error {
 		return p.with(ctx, func(s *session) error {
-			record, err := s.runs.Pause(ctx, args[0], flags.options())
+			record, err := s.changeable(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			record, err = s.runs.Pause(ctx, record.ID, flags.options())
 			return s.controlled(record, args[0], err, p.call("runs", "resume", record.ID))
 		})
 	}
@@ -90,7 +111,11 @@ func newRunsCancelCommand(p *program) *cobra.Command {
 	}
 	c.run = func(ctx context.Context, args []string) error {
 		return p.with(ctx, func(s *session) error {
-			record, err := s.runs.Cancel(ctx, args[0], flags.options())
+			record, err := s.changeable(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			record, err = s.runs.Cancel(ctx, record.ID, flags.options())
 			return s.controlled(record, args[0], err, p.call("runs", "show", record.ID))
 		})
 	}

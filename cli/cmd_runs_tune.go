@@ -67,7 +67,11 @@ func newRunsTuneCommand(p *program) *cobra.Command {
 			return err
 		}
 		return p.with(ctx, func(s *session) error {
-			record, err := s.runs.Tune(ctx, args[0], flags.tuning(), flags.options())
+			record, err := s.changeable(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			record, err = s.runs.Tune(ctx, record.ID, flags.tuning(), flags.options())
 			if err != nil || p.term.JSON() {
 				return s.controlled(record, args[0], err, "")
 			}

@@ -61,10 +61,14 @@ func newRunsUndoCommand(p *program) *cobra.Command {
 			flags:  runFlags{DryRun: flags.DryRun, Actor: flags.Actor, Events: flags.Events},
 		}
 		j.do = func(ctx context.Context, s *session, opts *rikki.RunOptions) (*rikki.Result, error) {
+			record, err := s.changeable(ctx, args[0])
+			if err != nil {
+				return nil, err
+			}
 			opts.Params = flags.params()
-			result, err := backfill.Undo(ctx, s.runs, args[0], opts)
+			result, err := backfill.Undo(ctx, s.runs, record.ID, opts)
 			if err != nil && (result == nil || neverBegan(result, err)) {
-				return nil, s.notUndone(args[0], err)
+				return nil, s.notUndone(record.ID, err)
 			}
 			return result, err
 		}
@@ -109,10 +113,14 @@ func (f undoFlags) params() *backfill.UndoRun {
 
 func (p *program) queueUndo(ctx context.Context, run string, flags undoFlags) error {
 	return p.with(ctx, func(s *session) error {
+		record, err := s.changeable(ctx, run)
+		if err != nil {
+			return err
+		}
 		if err := s.mayChange(ctx, flags.DryRun); err != nil {
 			return err
 		}
-		id, err := backfill.QueueUndo(ctx, s.runs, run, &rikki.RunOptions{Params: flags.params(), Actor: flags.Actor, DryRun: flags.DryRun})
+		id, err := backfill.QueueUndo(ctx, s.runs, record.ID, &rikki.RunOptions{Params: flags.params(), Actor: flags.Actor, DryRun: flags.DryRun})
 		if err != nil {
 			return s.notUndone(run, err)
 		}
