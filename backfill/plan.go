@@ -2,6 +2,7 @@ package backfill
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,11 @@ const (
 	maxPartitions = 1000
 	// perSplit is how many keys are drawn for each partition. The more, the more even they are.
 	perSplit = 20
+	// drawTime bounds the drawing of keys, and stepTime all steps that are gone instead where it takes longer: the storage engine's
+	// random cursor crawls where a large part of a collection was deleted lately. maxSteps bounds their number.
+	drawTime = 3 * time.Second
+	stepTime = 20 * time.Second
+	maxSteps = 16
 	// countTime bounds the counting of what a filter matches. The count is a hint.
 	countTime = 3 * time.Second
 	// guardTime is the same where a run depends on it.
@@ -99,6 +105,9 @@ func (e *engine) rangesOf(ctx context.Context) ([]store.Partition, int64, error)
 		n = min(spread, int(size/100)+1)
 	}
 	splits, err := e.splits(ctx, n)
+	if errors.Is(err, errSlowSample) {
+		splits, err = e.steps(ctx, min(n, maxSteps), size, upper)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -153,16 +162,21 @@ func (e *engine) splits(ctx context.Context, n int) ([]bson.RawValue, error) {
 	if n <= 1 {
 		return nil, nil
 	}
-	cur, err := e.coll.Aggregate(ctx, mongo.Pipeline{
+	bounded, cancel := context.WithTimeout(ctx, drawTime)
+	defer cancel()
+	cur, err := e.coll.Aggregate(bounded, mongo.Pipeline{
 		{{Key: "$sample", Value: bson.D{{Key: "size", Value: n * perSplit}}}},
 		{{Key: "$project", Value: bson.D{{Key: e.opts.Key, Value: 1}}}},
 		{{Key: "$sort", Value: bson.D{{Key: e.opts.Key, Value: 1}}}},
 	}, options.Aggregate().SetComment(e.run.ID()))
-	if err != nil {
-		return nil, fmt.Errorf("sampling %s: %w", e.ns(), err)
-	}
 	var drawn []bson.Raw
-	if err := cur.All(ctx, &drawn); err != nil {
+	if err == nil {
+		err = cur.All(bounded, &drawn)
+	}
+	switch {
+	case err != nil && bounded.Err() != nil && ctx.Err() == nil:
+		return nil, errSlowSample
+	case err != nil:
 		return nil, fmt.Errorf("sampling %s: %w", e.ns(), err)
 	}
 	var splits []bson.RawValue
@@ -172,6 +186,31 @@ func (e *engine) splits(ctx context.Context, n int) ([]bson.RawValue, error) {
 		if !slices.ContainsFunc(splits, key.Equal) && !key.IsZero() {
 			splits = append(splits, key)
 		}
+	}
+	return splits, nil
+}
+
+// errSlowSample says that drawing keys takes too long.
+var errSlowSample = errors.New("drawing keys takes too long")
+
+// steps goes through the index in n equal steps, as far as there is time, and returns the keys between them.
+func (e *engine) steps(ctx context.Context, n int, size int64, upper bson.RawValue) ([]bson.RawValue, error) {
+	e.log.Info("keys can't be drawn in time, as after many deletions: the collection is gone through instead", "at_most", stepTime.String())
+	bounded, cancel := context.WithTimeout(ctx, stepTime)
+	defer cancel()
+	var splits []bson.RawValue
+	var last bson.RawValue
+	for len(splits) < n-1 {
+		key, err := e.keyAt(bounded, between(e.opts.Key, last, upper), 1, max(int(size)/n-1, 0))
+		switch {
+		case err != nil && bounded.Err() != nil && ctx.Err() == nil:
+			return splits, nil // the last partition has the rest
+		case err != nil:
+			return nil, err
+		case key.IsZero():
+			return splits, nil
+		}
+		splits, last = append(splits, key), key
 	}
 	return splits, nil
 }

@@ -58,6 +58,14 @@ func (s *Store) Control(ctx context.Context, id string, r Request) (Run, error) 
 	if err != nil {
 		return Run{}, wrap(fmt.Sprintf("%s run %s", r.Action, run.ID), err)
 	}
+	if changed.State.Final() && changed.Attempt > 0 { // whoever did it is dead, or has stopped
+		if err := s.recount(ctx, run.ID); err != nil {
+			return changed, err
+		}
+		if changed, err = s.Run(ctx, run.ID); err != nil {
+			return Run{}, err
+		}
+	}
 	return changed, s.Audit(ctx, Entry{
 		Run: run.ID, Script: run.Script, Action: r.Action, Actor: r.Actor, Reason: r.Reason,
 		From: run.State, To: changed.State, Forced: bool(r.Force),

@@ -243,11 +243,40 @@ func (s *Store) Sweep(ctx context.Context) (int, error) {
 		{Key: "$expr", Value: expired()},
 	}
 	// An update of many documents is not retried by the driver; done twice it does nothing more.
+	dead, err := s.expiredRuns(ctx, filter)
+	if err != nil || len(dead) == 0 {
+		return 0, err
+	}
+	filter = append(bson.D{{Key: "_id", Value: bson.D{{Key: "$in", Value: dead}}}}, filter...)
 	res, err := s.runs.UpdateMany(ctx, filter, bson.A{freeExpired()}, options.UpdateMany().SetComment("rikki sweep"))
 	if err != nil {
 		return 0, wrap("sweep for interrupted runs", err)
 	}
+	for _, run := range dead {
+		if err := s.recount(ctx, run); err != nil {
+			return int(res.ModifiedCount), err
+		}
+	}
 	return int(res.ModifiedCount), nil
+}
+
+// expiredRuns are the IDs of some of the runs that a filter selects: those that are left are swept the next time.
+func (s *Store) expiredRuns(ctx context.Context, filter bson.D) ([]string, error) {
+	cur, err := s.runs.Find(ctx, filter, options.Find().SetProjection(bson.D{{Key: "_id", Value: 1}}).SetLimit(pageSize).SetComment("rikki sweep"))
+	if err != nil {
+		return nil, wrap("sweep for interrupted runs", err)
+	}
+	var found []struct {
+		ID string `bson:"_id"`
+	}
+	if err := cur.All(ctx, &found); err != nil {
+		return nil, wrap("sweep for interrupted runs", err)
+	}
+	ids := make([]string, len(found))
+	for i := range found {
+		ids[i] = found[i].ID
+	}
+	return ids, nil
 }
 
 // stages is the pipeline of one $set.
