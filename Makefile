@@ -8,8 +8,9 @@ LINT     := v2.15.0
 
 # Per package. A package that needs longer has a hanging test.
 TIMEOUT  := 40m
-# Packages tested at once: each of them runs a mongod of its own beside its tests.
-PARALLEL := 2
+# Packages tested at once: each of them runs a mongod of its own beside its tests. One more than two cores have, as tests of
+# faults wait for most of their time.
+PARALLEL := 3
 # How often `make prove` does what a test of faults does once.
 ROUNDS   := 20
 
