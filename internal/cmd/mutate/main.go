@@ -53,7 +53,7 @@ func mutations() []mutation {
 		},
 		{
 			name: "failures: no more of a message is held than is recorded", file: "backfill/isolate.go",
-			old: "return store.ClipMessage(err.Error(), store.MessageLimit)", new: "_ = store.MessageLimit\n\treturn err.Error()",
+			old: "return store.ClipMessage(text, store.MessageLimit)", new: "_ = store.MessageLimit\n\treturn text",
 			pkg: "./backfill", run: "TestFailuresOfGreatLength/MessagesOfAMegabyte",
 		},
 		{
