@@ -52,6 +52,9 @@ func (a *App) Tune(ctx context.Context, id string, t Tuning, opts *ControlOption
 	if t.MaxLag > 0 {
 		t.MaxLag = max(t.MaxLag, time.Millisecond) // less is not kept
 	}
+	if t.MaxLag < 0 {
+		t.MaxLag = min(t.MaxLag, -time.Millisecond)
+	}
 	var record Record
 	err := a.withHistory(ctx, func(ctx context.Context, s *store.Store) error {
 		found, err := findRun(ctx, s, id)

@@ -143,6 +143,9 @@ func (l lent) judge(item int, said error) error {
 		return nil
 	}
 	err := fmt.Errorf("an operation of the function failed, and ended the transaction: %w", failure)
+	if hasAnyCode(failure, codeNoPlan) {
+		err = fmt.Errorf("the server scans no collection (notablescan): make an index on what the function looks for, or look for it by _id: %w", err)
+	}
 	if said != nil && !errors.Is(said, failure) && said.Error() != failure.Error() {
 		err = fmt.Errorf("%w (the function said: %s)", err, clipped(said))
 	}

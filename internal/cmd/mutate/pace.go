@@ -59,6 +59,11 @@ func pace() []mutation {
 			pkg: "./internal/pace", run: "TestATinyRateIsALimit",
 		},
 		{
+			name: "pace: the lag is looked at before the first chunk", file: "backfill/pacer.go",
+			old: "cfg.Sensors = append(cfg.Sensors, pace.Sensor{Name: pace.Lag})", new: "_ = pace.Lag",
+			pkg: "./backfill", run: "TestADeadMemberIsNoticedBeforeTheFirstDocument",
+		},
+		{
 			name: "pace: a delayed member counts from its delay on", file: "backfill/members.go",
 			old: "delay := s.delays[m.Name]", new: "delay := 0 * s.delays[m.Name]",
 			pkg: "./backfill", run: "TestADelayedMember",
