@@ -74,7 +74,7 @@ func TestAPlanDoesNotWaitForKeysThatCannotBeDrawn(t *testing.T) {
 		t.Fatalf("the fault happened %d times", n)
 	}
 	once(t, db.Collection("things"), docs)
-	parts, err := store.New(db.Client().Database(db.Name() + "_history")).Walk(result.Run, 0).Partitions(t.Context())
+	parts, err := store.New(db.Client().Database(db.Name()+"_history")).Walk(result.Run, 0).Partitions(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -174,7 +174,7 @@ func (e *engine) splits(ctx context.Context, n int) ([]bson.RawValue, error) {
 		err = cur.All(bounded, &drawn)
 	}
 	switch {
-	case err != nil && bounded.Err() != nil && ctx.Err() == nil:
+	case err != nil && (bounded.Err() != nil || mongo.IsTimeout(err)) && ctx.Err() == nil:
 		return nil, errSlowSample
 	case err != nil:
 		return nil, fmt.Errorf("sampling %s: %w", e.ns(), err)
@@ -203,7 +203,7 @@ func (e *engine) steps(ctx context.Context, n int, size int64, upper bson.RawVal
 	for len(splits) < n-1 {
 		key, err := e.keyAt(bounded, between(e.opts.Key, last, upper), 1, max(int(size)/n-1, 0))
 		switch {
-		case err != nil && bounded.Err() != nil && ctx.Err() == nil:
+		case err != nil && (bounded.Err() != nil || mongo.IsTimeout(err)) && ctx.Err() == nil:
 			return splits, nil // the last partition has the rest
 		case err != nil:
 			return nil, err
