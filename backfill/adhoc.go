@@ -1,6 +1,7 @@
 package backfill
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,35 @@ type FileRows struct {
 	Columns   []string `minItems:"1" placeholder:"COLUMN[=FIELD]" help:"The columns to take, and the fields that they become (default: all, by their names)."`
 	Types     []string `minItems:"1" placeholder:"COLUMN=TYPE" help:"What the columns of CSV hold: string, int, long, double, decimal, bool, date, objectId, uuid, json (default string)."`
 	Empty     string   `enum:"text,skip,null,unset" help:"What an empty cell becomes (default text, which fails for other types than string)."`
+}
+
+// alike refuses to do what another run is doing just now: the command is one script, of which any number may run at a time, but not
+// twice what somebody has typed twice. Of two that begin at the same time the later one goes.
+func (e *engine) alike(ctx context.Context) error {
+	if e.run.Script() != AdHocName {
+		return nil
+	}
+	mine, err := e.store.Run(ctx, e.run.ID())
+	if err != nil {
+		return err
+	}
+	active := store.Filter{Script: AdHocName, States: []store.State{store.Running, store.Pausing, store.Cancelling}}
+	for other, err := range e.store.Runs(ctx, active) {
+		if err == nil { // a list leaves out what is large
+			other, err = e.store.Run(ctx, other.ID)
+		}
+		if err != nil {
+			return err
+		}
+		first := cmp.Or(other.CreatedAt.Compare(mine.CreatedAt), cmp.Compare(other.ID, mine.ID)) < 0
+		if other.ID != mine.ID && other.Database == mine.Database && mine.Input != "" && other.Input == mine.Input && !other.DryRun && (first || mine.Attempt > 1) {
+			return &rikki.AlreadyRunningError{
+				Script: other.Script, Holder: other.ID, Host: other.Lease.Owner.Host, PID: other.Lease.Owner.PID,
+				Since: other.StartedAt, Expires: other.Lease.Expires.Sub(other.ReadAt),
+			}
+		}
+	}
+	return nil
 }
 
 // Backfill implements [Described].

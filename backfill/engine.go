@@ -209,6 +209,9 @@ func (e *engine) begin(ctx context.Context) error {
 		return err
 	}
 	planned := err == nil
+	if err := e.alike(ctx); err != nil {
+		return err
+	}
 	if err := e.check(ctx); errors.Is(err, ErrCannotWalk) && planned { // it could when the run began
 		return changed("put it right, and resume the run", "%w", err)
 	} else if err != nil {

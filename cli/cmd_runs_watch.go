@@ -38,17 +38,22 @@ func (s *session) watch(ctx context.Context, record rikki.Record) (rikki.Record,
 	if ended(record) {
 		return record, nil
 	}
-	bar := s.p.term.Progress(term.Head{Script: record.Script, Run: record.ID, Target: record.Database + ", " + onText(record)})
+	target := record.Database
+	if on := onText(record); on != "" && record.State != rikki.Queued {
+		target += ", " + on
+	}
+	bar := s.p.term.Progress(term.Head{Script: record.Script, Run: record.ID, Target: target})
 	defer bar.Done()
 	logs := rikki.LogFilter{MinLevel: slog.LevelInfo, Tail: 5}
+	waits := false
 	for {
-		if record.Progress != nil {
-			sample := sampleOf(*record.Progress)
-			if tuned := tuningText(record); tuned != "" {
-				sample.Detail = append(sample.Detail, "tuned: "+tuned)
-			}
+		if sample, ok := watchedSample(record); ok {
 			bar.Set(sample)
 		}
+		if record.State == rikki.Queued && !waits {
+			s.p.term.Note("It waits in the queue: a process that serves takes it, or you do: %s", s.p.call("runs", "resume", record.ID, "--here"))
+		}
+		waits = record.State == rikki.Queued
 		if !s.p.flags.Quiet {
 			if err := s.showNewLogs(ctx, record.ID, &logs); err != nil {
 				return record, err
@@ -62,6 +67,23 @@ func (s *session) watch(ctx context.Context, record rikki.Record) (rikki.Record,
 			return record, err
 		}
 	}
+}
+
+// watchedSample is what the record says of a run's progress, if it does. One that waits in the queue may have done something before,
+// but goes at no pace now.
+func watchedSample(record rikki.Record) (term.Sample, bool) {
+	var sample term.Sample
+	if record.Progress != nil {
+		sample = sampleOf(*record.Progress)
+	}
+	if tuned := tuningText(record); tuned != "" {
+		sample.Detail = append(sample.Detail, "tuned: "+tuned)
+	}
+	if record.State == rikki.Queued {
+		sample.Rate, sample.ETA = 0, 0
+		sample.Detail = []string{"queued: no process has taken it yet"}
+	}
+	return sample, record.Progress != nil || record.State == rikki.Queued
 }
 
 // leave ends a command that somebody has seen enough of: that is no error. A question to the server that was under way at that moment

@@ -36,11 +36,6 @@ func newServeCommand(p *program) *cobra.Command {
 		examples: []string{"serve", "serve --workers=8 --grace=2m --listen=127.0.0.1:8080", "serve --script=SCRIPT"},
 	}
 	c.run = func(ctx context.Context, _ []string) error {
-		if len(p.app.Scripts) == 0 {
-			return &problemError{
-				What: "this program has no scripts to serve", Code: ExitUsage, Fix: "make one: " + p.call("new", "script", "NAME"),
-			}
-		}
 		return p.serve(ctx, *flags)
 	}
 	return p.cobra(c)
