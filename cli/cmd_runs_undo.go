@@ -68,7 +68,7 @@ func newRunsUndoCommand(p *program) *cobra.Command {
 			opts.Params = flags.params()
 			result, err := backfill.Undo(ctx, s.runs, record.ID, opts)
 			if err != nil && (result == nil || neverBegan(result, err)) {
-				return nil, s.notUndone(record.ID, err)
+				return nil, s.notUndone(ctx, record, err)
 			}
 			return result, err
 		}
@@ -89,7 +89,7 @@ func (p *program) databaseOf(ctx context.Context, run string) error {
 	}
 	record, err := s.runs.Record(ctx, run)
 	if err != nil {
-		err = s.notUndone(run, err)
+		err = s.noRun(run, err)
 	}
 	if closeErr := s.close(ctx); closeErr != nil {
 		p.term.Warn("closing the connection: %v", closeErr)
@@ -122,22 +122,73 @@ func (p *program) queueUndo(ctx context.Context, run string, flags undoFlags) er
 		}
 		id, err := backfill.QueueUndo(ctx, s.runs, record.ID, &rikki.RunOptions{Params: flags.params(), Actor: flags.Actor, DryRun: flags.DryRun})
 		if err != nil {
-			return s.notUndone(run, err)
+			return s.notUndone(ctx, record, err)
 		}
 		return s.queued(id, backfill.UndoName)
 	})
 }
 
 // notUndone explains why a run can't be undone.
-func (s *session) notUndone(id string, err error) error {
+func (s *session) notUndone(ctx context.Context, record rikki.Record, err error) error {
 	switch {
-	case errors.Is(err, rikki.ErrNotFound), is[*rikki.AmbiguousError](err):
-		return s.noRun(id, err)
+	case errors.Is(err, rikki.ErrNotFound):
+		return s.noRun(record.ID, err)
+	case isDenied(err): // another account could undo it
+		return err
 	case errors.Is(err, backfill.ErrNoUndo):
-		return &problemError{What: plain(err), Code: ExitUsage, Fix: "see " + s.p.call("runs", "show", cmp.Or(lastRun(err), id)), Err: err}
+		return &problemError{What: plain(err), Code: ExitUsage, Fix: s.undoFix(ctx, record, err), Err: err}
 	default:
 		return err
 	}
+}
+
+// undoFix says what to do about a run that can't be undone, or about the undo that is in its way.
+func (s *session) undoFix(ctx context.Context, record rikki.Record, err error) string {
+	p := s.p
+	if record.DryRun {
+		if meant := s.meantBy(ctx, record); meant != "" {
+			return "see what an undo of the run itself would do: " + p.call("runs", "undo", meant, "--dry-run")
+		}
+		return "see " + p.call("runs", "list") + " for the run itself"
+	}
+	standing := record
+	for _, id := range runID.FindAllString(plain(err), -1) {
+		if id == record.ID {
+			continue
+		}
+		if other, err := s.runs.Record(ctx, id); err == nil && other.Script == backfill.UndoName && !other.State.Final() {
+			standing = other
+			break
+		}
+	}
+	switch {
+	case standing.State.Final():
+		return "see " + p.call("runs", "show", record.ID)
+	case standing.State == rikki.Queued:
+		return "cancel it: " + p.call("runs", "cancel", standing.ID)
+	case standing.State.Active():
+		return "watch it: " + p.call("runs", "watch", standing.ID)
+	default:
+		return "go on with it: " + p.call("runs", "resume", standing.ID) + "\ncancel it: " + p.call("runs", "cancel", standing.ID)
+	}
+}
+
+// meantBy finds the run that somebody who names a dry run may mean: what the dry run of an undo was about, or else the newest run of
+// the script before it that was none. It is "" where there is none among the last few.
+func (s *session) meantBy(ctx context.Context, dry rikki.Record) string {
+	const few = 20
+	if dry.Script == backfill.UndoName {
+		return dry.Parent
+	}
+	for record, err := range s.runs.Runs(ctx, rikki.RunFilter{Script: dry.Script, Before: dry.ID, Limit: few}) {
+		if err != nil {
+			return ""
+		}
+		if !record.DryRun {
+			return record.ID
+		}
+	}
+	return ""
 }
 
 // printUndoForecast tells what an undo would do.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -56,6 +57,44 @@ func TestABackfillWithoutTheRights(t *testing.T) {
 	at.run(t, "rikkiRunner", 0, "run", "lower")
 	if bytes.Equal(at.customers(t), before) {
 		t.Error("a run has changed every document and nobody noticed")
+	}
+}
+
+// An account that lacks a right for an undo is told so, in whatever way it asks, and takes nothing back.
+func TestAnUndoWithoutTheRights(t *testing.T) {
+	t.Parallel()
+	at := withAccounts(t)
+	at.run(t, "rikkiRunner", 0, "run", "plant")
+	at.run(t, "rikkiRunner", 0, "run", "lower")
+	run := regexp.MustCompile(`r_[0-9a-z]+`).FindString(at.run(t, "rikkiRunner", 0, "runs", "list", "--limit=1"))
+	before := at.customers(t)
+	role := func(name, db string) bson.D { return bson.D{{Key: "role", Value: name}, {Key: "db", Value: db}} }
+	for user, roles := range map[string]bson.A{
+		"readsOnly":       {role("read", "shop"), role("readWrite", "rikki")},
+		"historyReadOnly": {role("readWrite", "shop"), role("read", "rikki")},
+	} {
+		command(t, at.as("root"), bson.D{{Key: "createUser", Value: user}, {Key: "pwd", Value: "pw"}, {Key: "roles", Value: roles}})
+		for _, flag := range []string{"--journal=changed", "--dry-run", "--queue", "--json"} {
+			if user == "readsOnly" && flag == "--queue" || user == "historyReadOnly" && flag == "--dry-run" {
+				continue // another account undoes it; nothing is written
+			}
+			out, err := at.program(t, user, "runs", "undo", run, flag).CombinedOutput()
+			if want := fmt.Sprintf("exit status %d", cli.ExitDenied); err == nil || err.Error() != want {
+				t.Errorf("%s: runs undo %s ended with %v, want %s:\n%s", user, flag, err, want, out)
+			}
+			for _, want := range []string{"MongoDB did not permit this", "docs/features/permissions.md"} {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("%s: runs undo %s: %q is not in\n%s", user, flag, want, out)
+				}
+			}
+		}
+	}
+	if !bytes.Equal(at.customers(t), before) {
+		t.Error("documents have changed")
+	}
+	at.run(t, "rikkiRunner", 0, "runs", "undo", run)
+	if bytes.Equal(at.customers(t), before) {
+		t.Error("an undo with the rights has changed nothing")
 	}
 }
 
