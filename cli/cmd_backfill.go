@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -39,11 +37,12 @@ func newBackfillCommand(p *program) *cobra.Command {
 		},
 	}
 	c.parse = func(ctx context.Context, args []string) error {
-		args, err := p.readSpec(args)
-		if err != nil {
-			return err
+		read, err := p.readSpec(args)
+		if err != nil { // it is told as the global flags want it, whatever else is wrong
+			_, _, setErr := p.setUpAlone(args)
+			return params.Join(setErr, err)
 		}
-		job, err := p.readRun(ctx, append([]string{backfill.AdHocName}, args...))
+		job, err := p.readRun(ctx, append([]string{backfill.AdHocName}, read...))
 		if err != nil {
 			return err
 		}
@@ -104,13 +103,9 @@ func (p *program) readSpec(args []string) ([]string, error) {
 
 // specFile reads a file and checks it, so that what is wrong has a line.
 func (p *program) specFile(name string) (string, error) {
-	read := os.ReadFile
-	if name == "-" {
-		read = func(string) ([]byte, error) { return io.ReadAll(p.std.In) }
-	}
-	data, err := read(name)
+	name, data, err := p.readNamed(name)
 	if err != nil {
-		return "", &problemError{What: "cannot read " + name, Why: err.Error(), Code: ExitUsage, Fix: "check the name of the file", Err: err}
+		return "", &problemError{What: "cannot read " + name, Why: reason(err), Code: ExitUsage, Fix: "check the name of the file", Err: err}
 	}
 	file, err := yamlfile.Parse(name, data)
 	if err != nil {

@@ -31,13 +31,9 @@ type planStep struct {
 
 // readPlan reads the plan and checks all of it, so that every mistake is told with its line.
 func (p *program) readPlan(app *rikki.App, path string, job *batchJob) error {
-	data, err := p.readPlanFile(path)
+	name, data, err := p.readNamed(path)
 	if err != nil {
 		return err
-	}
-	name := path
-	if path == "-" {
-		name = "standard input"
 	}
 	file, err := yamlfile.Parse(name, data)
 	if err != nil {
@@ -72,11 +68,14 @@ func (p *program) readPlan(app *rikki.App, path string, job *batchJob) error {
 	return file.Locate(params.Join(append(problems, app.CheckBatch(job.batch))...))
 }
 
-func (p *program) readPlanFile(path string) ([]byte, error) {
+// readNamed reads a file, or standard input for "-", and says how to call it.
+func (p *program) readNamed(path string) (name string, data []byte, err error) {
 	if path == "-" {
-		return io.ReadAll(p.std.In)
+		data, err = io.ReadAll(p.std.In)
+		return "standard input", data, err
 	}
-	return os.ReadFile(path)
+	data, err = os.ReadFile(path)
+	return path, data, err
 }
 
 // takeParams takes the scripts' own parameters out of the plan, and writes short forms out: a step that is a word is a script's

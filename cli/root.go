@@ -36,12 +36,7 @@ func (p *program) group(c *command, subs ...*cobra.Command) *cobra.Command {
 // noCommand handles a command line that names none of cmd's sub-commands: help when it says nothing at all, an error
 // with the nearest name otherwise. The guess is never run.
 func (p *program) noCommand(cmd *cobra.Command, c *command, args []string) error {
-	global, err := p.globalSpec()
-	if err != nil {
-		return err
-	}
-	parsed, argErr := params.Parser{Specs: []*params.Spec{global}, Open: closed, Stdin: strings.NewReader("")}.Parse(args)
-	setErr := p.setUp(parsed.Flags[0])
+	parsed, argErr, setErr := p.setUpAlone(args)
 	if err := params.Join(refuseURI(args), setErr); err != nil {
 		return err
 	}
@@ -52,6 +47,16 @@ func (p *program) noCommand(cmd *cobra.Command, c *command, args []string) error
 		return p.help(cmd, c, nil)
 	}
 	return p.unknownCommand(cmd, parsed.Rest)
+}
+
+// setUpAlone reads nothing but the global flags of a command line whose other flags can't be told.
+func (p *program) setUpAlone(args []string) (parsed params.Parsed, argErr, setErr error) {
+	global, err := p.globalSpec()
+	if err != nil {
+		return parsed, nil, err
+	}
+	parsed, argErr = params.Parser{Specs: []*params.Spec{global}, Open: closed, Stdin: strings.NewReader("")}.Parse(args)
+	return parsed, argErr, p.setUp(parsed.Flags[0])
 }
 
 func (p *program) unknownCommand(cmd *cobra.Command, words []string) error {
