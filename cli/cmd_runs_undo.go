@@ -184,7 +184,7 @@ func (s *session) meantBy(ctx context.Context, dry rikki.Record) string {
 		if err != nil {
 			return ""
 		}
-		if !record.DryRun {
+		if !record.DryRun && record.Database == dry.Database {
 			return record.ID
 		}
 	}
