@@ -128,6 +128,7 @@ func TestRowsOfAFileChangeDocumentsByAField(t *testing.T) {
 		"WithoutTheColumn":            {file: "u.csv", text: "mail,name\nann@x,Anna\n", params: map[string]any{"upsert-by": "email"}, wrong: `there is no column email; the columns are "mail", "name". The field email is to find the documents; --columns=COLUMN=email says which column it is`},
 		"AnotherSeparator":            {file: "u.csv", text: "email;name\nann@x;Anna\n", params: map[string]any{"upsert-by": "email"}, wrong: `only one, called "email;name": are the columns separated by ';'? Say so, with --separator`},
 		"TabsInCSV":                   {file: "u.csv", text: "email\tname\nann@x\tAnna\n", params: map[string]any{"upsert-by": "email"}, wrong: `are the columns separated by '\t'`},
+		"TheKeyIsLeftOut":             {file: "u.csv", text: "email,name\nann@x,Anna\n", params: map[string]any{"upsert-by": "email", "columns": []string{"name"}}, wrong: `the column email is left out by --columns`},
 		"SpacesInTheHeader":           {file: "u.csv", text: " email , name\nann@x,Anna\n", params: map[string]any{"upsert-by": "email"}, wrong: `one called " email ": take the spaces out of the header`},
 		"ATypeWithoutColumn":          {file: "u.csv", text: "email,name\nann@x,Anna\n", params: map[string]any{"upsert-by": "email", "types": []string{"age=int"}}, wrong: "--types: there is no column age"},
 		"ColumnsThatOverlap":          {file: "u.csv", text: "email,a,a.b\nann@x,1,2\n", params: map[string]any{"upsert-by": "email"}, wrong: "the columns a and a.b would both set a"},

@@ -46,6 +46,9 @@ func needed(t reflect.Type) []string {
 // noColumn says that a header lacks a column, and what it looks like instead.
 func noColumn(header []string, want string) error {
 	for _, column := range header {
+		if column == want {
+			return fmt.Errorf("the column %s is left out by --columns: name it there, too", want)
+		}
 		if strings.TrimSpace(column) == want {
 			return fmt.Errorf("there is no column %s, but one called %q: take the spaces out of the header", want, column)
 		}

@@ -176,6 +176,11 @@ func (v *runView) tellMore(result *rikki.Result, err error) {
 			p.term.Note("%s", deniedFix)
 		}
 	}
+	if errors.Is(err, rikki.ErrLeaseLost) {
+		p.term.Note("Its lease was lost: the server that has the history could not be reached for too long, or another process goes on with the run. What was committed stays.")
+		p.term.Next(p.call("runs", "show", result.Run))
+		return
+	}
 	if waited, instead := mostlyWaited(result); waited != "" && result.State != rikki.SucceededWithErrors {
 		p.term.Note("%s", strings.TrimSuffix(waited+": "+instead, ": "))
 	}
