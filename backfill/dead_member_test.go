@@ -29,6 +29,12 @@ func TestADeadMemberIsNoticedBeforeTheFirstDocument(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = client.Disconnect(context.WithoutCancel(t.Context())) })
 	addMember(t, client, bson.D{{Key: "_id", Value: 1}, {Key: "host", Value: dead}, {Key: "votes", Value: 0}, {Key: "priority", Value: 0}})
+	late := bson.D{{Key: "failCommands", Value: bson.A{"replSetGetStatus"}}, {Key: "blockConnection", Value: true}, {Key: "blockTimeMS", Value: 1500}}
+	if err := server.FailPoint(t.Context(), bson.D{
+		{Key: "configureFailPoint", Value: "failCommand"}, {Key: "mode", Value: bson.D{{Key: "times", Value: 1}}}, {Key: "data", Value: late},
+	}); err != nil { // chunks would be done before the server's answer
+		t.Fatal(err)
+	}
 	db := client.Database(mongotest.Name(t))
 	things := db.Collection("things")
 	numbered(t, things, docs)

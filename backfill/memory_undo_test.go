@@ -34,7 +34,7 @@ func TestMemoryOfAnUndoIsBounded(t *testing.T) {
 			doc: func(id int) bson.D {
 				doc := bson.D{{Key: "_id", Value: id}}
 				for i := range 10_000 {
-					doc = append(doc, bson.E{Key: fmt.Sprint("f", i), Value: int32(i)}) //nolint:gosec // it fits
+					doc = append(doc, bson.E{Key: fmt.Sprint("f", i), Value: int32(i)})
 				}
 				return doc
 			},
