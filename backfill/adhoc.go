@@ -101,7 +101,7 @@ func (a *AdHoc) Backfill() Options {
 
 // CheckParams implements [params.Checker].
 func (a *AdHoc) CheckParams() error {
-	err := params.Join(wrongParam("collection", checkCollection(a.Collection)), wrongParam("key", checkKey(a.Key)))
+	err := params.Join(wrongParam("collection", checkCollection(a.Collection)), wrongParam("key", checkKey(a.Key)), wrongParam("fields", checkTop(a.Fields)))
 	if a.File != "" {
 		return params.Join(err, a.checkRows())
 	}

@@ -122,6 +122,16 @@ func TestFieldsContradictADeletion(t *testing.T) {
 	}
 }
 
+// Only whole top-level fields can be named as those that may change, in a script as on the command line.
+func TestFieldsAreNoPaths(t *testing.T) {
+	t.Parallel()
+	const want = "o.b is a path; fields are top-level: o"
+	err := adHocError(t, map[string]any{"collection": "c", "update": `{"$set": {"o.b": 1}}`, "fields": []string{"a", "o.b"}})
+	if err == nil || !strings.Contains(err.Error(), "fields: "+want) {
+		t.Errorf("error %v", err)
+	}
+}
+
 // The words of --only are the values that they are written as, each once.
 func TestOnlyTakesValuesOfAllKinds(t *testing.T) {
 	t.Parallel()

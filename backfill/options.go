@@ -225,7 +225,20 @@ func (o Options) validate() error {
 	if slices.Contains(o.Fields, o.Key) {
 		errs = append(errs, keyError(o.Key))
 	}
+	if err := checkTop(o.Fields); err != nil {
+		fail("Options.Fields: %w", err)
+	}
 	return errors.Join(errs...)
+}
+
+// checkTop refuses paths among the fields that may change.
+func checkTop(fields []string) error {
+	for _, field := range fields {
+		if head := top(field); head != field {
+			return fmt.Errorf("%s is a path; fields are top-level: %s", field, head)
+		}
+	}
+	return nil
 }
 
 // Knobs are the parameters that every backfill has beside its own.

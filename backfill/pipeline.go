@@ -71,7 +71,7 @@ func (w *pipelineWork) prepare(ctx context.Context, e *engine) error {
 		{Key: "q", Value: and(bson.D{}, e.opts.Filter)}, {Key: "u", Value: w.change()}, {Key: "multi", Value: true}, {Key: "hint", Value: e.hint()},
 	}}}}
 	if err := e.coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: explain}, {Key: "verbosity", Value: "queryPlanner"}}).Err(); err != nil {
-		return fmt.Errorf("the server refuses the filter or the pipeline: %w", err)
+		return refused("the filter or the pipeline", err)
 	}
 	// A filter with $where or $near can't be one of an aggregation.
 	if w.looks && w.images != imagesOfNothing && e.explainAggregate(ctx, w.foresight(e, store.Partition{}, 1)) != nil {

@@ -293,7 +293,7 @@ func (e *engine) explain(ctx context.Context) error {
 		return fmt.Errorf("%w: the server doesn't use the index %s yet; is it still being built?", ErrCannotWalk, e.hint())
 	}
 	if err != nil {
-		return fmt.Errorf("the server refuses the filter of %s: %w", e.ns(), err)
+		return refused("the filter of "+e.ns(), err)
 	}
 	if has(plan.QueryPlanner.WinningPlan, "stage", "SORT") {
 		return fmt.Errorf("%w: the index %s doesn't have the order of the collection; walk by _id", ErrCannotWalk, e.hint())
@@ -303,6 +303,14 @@ func (e *engine) explain(ctx context.Context) error {
 			"when no document has one there any more, make the index again", ErrCannotWalk, e.opts.Key)
 	}
 	return nil
+}
+
+// refused blames what the server was asked to explain, unless it is the account that may not ask.
+func refused(what string, err error) error {
+	if hasAnyCode(err, codeUnauthorized) {
+		return fmt.Errorf("the account lacks a right that the run takes: %w", err)
+	}
+	return fmt.Errorf("the server refuses %s: %w", what, err)
 }
 
 // operatorIn is the first of some operators that a filter has, or "".

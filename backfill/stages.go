@@ -55,7 +55,7 @@ func (e *engine) checkStages(ctx context.Context) error {
 	aggregate := e.aggregation(e.stages(e.rest(store.Partition{})), 0)
 	err := e.coll.Database().RunCommand(ctx, bson.D{{Key: "explain", Value: aggregate}, {Key: "verbosity", Value: "queryPlanner"}}).Err()
 	if err != nil {
-		return fmt.Errorf("the server refuses the filter or Options.Stages: %w", err)
+		return refused("the filter or Options.Stages", err)
 	}
 	return nil
 }

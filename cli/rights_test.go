@@ -37,7 +37,7 @@ func TestABackfillWithoutTheRights(t *testing.T) {
 		if !strings.Contains(out, c.want) || !strings.Contains(out, "docs/features/permissions.md") {
 			t.Errorf("%s: not told %q and what to do:\n%s", user, c.want, out)
 		}
-		for _, no := range []string{"txnNumber", "--no-history"} { // the whole command; what a backfill can't do
+		for _, no := range []string{"txnNumber", "--no-history", "the server refuses the filter"} { // the whole command; what a backfill can't do
 			if strings.Contains(out, no) {
 				t.Errorf("%s: told of %s:\n%s", user, no, out)
 			}

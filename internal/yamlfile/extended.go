@@ -293,6 +293,8 @@ func numberOf(word string) (text, message string) {
 	switch {
 	case strings.Contains(word, "_"):
 		return "", word + " is a number in YAML 1.1 and text in YAML 1.2: write it without _, or in quotes if it is text"
+	case strings.HasPrefix(digits, "0b"):
+		return "", word + " is binary in YAML 1.1 and text in YAML 1.2: write it in quotes if it is text, as 0x… or in decimal if it is a number"
 	case radix.MatchString(word):
 		i, err := strconv.ParseInt(word, 0, 64)
 		if err != nil {

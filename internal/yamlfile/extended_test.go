@@ -38,7 +38,7 @@ func TestValuesOfYAMLKeepOrderAndType(t *testing.T) {
 		"{z: 1, b: {y: 1, a: 2}, a: 3}": `{"z": 1, "b": {"y": 1, "a": 2}, "a": 3}`,
 		"1.0":                           "1.0", "1e3": "1000.0", "1E+2": "100.0", "5.": "5.0", ".5": "0.5", "-0.0": "-0.0", "1e100": "1e+100", "0.1": "0.1",
 		".inf": `{"$numberDouble": "Infinity"}`, "-.Inf": `{"$numberDouble": "-Infinity"}`, ".nan": `{"$numberDouble": "NaN"}`,
-		"0": "0", "-5": "-5", "+5": "5", "0x1F": "31", "0o17": "15", "0b11": "3", "9223372036854775807": "9223372036854775807",
+		"0": "0", "-5": "-5", "+5": "5", "0x1F": "31", "0o17": "15", "0x0b1": "177", "9223372036854775807": "9223372036854775807",
 		"2147483648": "2147483648", "{$numberLong: 5}": `{"$numberLong": "5"}`, "{$numberDecimal: 1.10}": `{"$numberDecimal": "1.10"}`,
 		"null": "null", "~": "null", "": "null", "Null": "null", "true": "true", "FALSE": "false",
 		"yes": `"yes"`, "no": `"no"`, "on": `"on"`, "12:30:45": `"12:30:45"`, "Infinity": `"Infinity"`, "1.2.3": `"1.2.3"`, "5 apples": `"5 apples"`,
@@ -74,6 +74,7 @@ func TestValuesThatCouldMeanTwoThingsAreRefused(t *testing.T) {
 	t.Parallel()
 	for yaml, want := range map[string]string{
 		"0777": "octal in YAML 1.1", "007": "octal in YAML 1.1", "089": "octal in YAML 1.1", "00.5": "octal in YAML 1.1",
+		"0b101": "binary in YAML 1.1", "-0b1": "binary in YAML 1.1", "0b2": "binary in YAML 1.1", "!!int 0b11": "binary in YAML 1.1",
 		"1_000": "number in YAML 1.1", "0o8": "no whole number of 64 bits", "0x1FFFFFFFFFFFFFFFF": "no whole number of 64 bits",
 		"12345678901234567890": "is beyond 64 bits: write it as {$numberDecimal:", "-9223372036854775809": "is beyond 64 bits", "1e400": "is beyond a double",
 		"2026-02-30": "looks like a date and is none", "2026-13-01": "looks like a date", "2026-01-02T25:00:00Z": "looks like a date", "2026-01-02 or so": "looks like a date",
