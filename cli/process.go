@@ -60,7 +60,7 @@ func watchSignals(cancel context.CancelCauseFunc) (stop func()) {
 		case second := <-signals:
 			// The lease is left to expire: until then nobody else may start this script, for what was under way may
 			// still be going on at the server.
-			fmt.Fprintln(os.Stderr, "\nExiting now. The run will show as interrupted once its lease has expired.")
+			fmt.Fprintln(os.Stderr, "\nExiting now. A run that this process was executing will show as interrupted once its lease has expired.")
 			os.Exit((&SignalError{second}).exit())
 		case <-done:
 		}
