@@ -200,7 +200,12 @@ func TestTheSameCommandTwiceAtATime(t *testing.T) {
 		_, err := app.Run(ctx, backfill.AdHocName, command(`{"$inc": {"n": 1}}`))
 		ended <- err
 	}()
-	defer func() { cancel(); <-ended }()
+	defer func() {
+		cancel()
+		if err := <-ended; err == nil {
+			t.Error("the first has ended before it was told to")
+		}
+	}()
 	faultrig.Eventually(t, time.Minute, "the first has begun", func(ctx context.Context) (bool, error) {
 		n, err := db.Collection("things").CountDocuments(ctx, bson.D{{Key: "n", Value: 1}})
 		return n > 0, err
