@@ -52,7 +52,7 @@ func (e *engine) lay(ctx context.Context) (store.Plan, error) {
 	if e.knobs.Limit > 0 {
 		total = min(total, e.knobs.Limit)
 	}
-	plan := store.Plan{Total: total, Planned: true, Epoch: e.run.Epoch(), Target: e.target, Journal: string(e.opts.Journal)}
+	plan := store.Plan{Total: total, Planned: true, Epoch: e.run.Epoch(), Target: e.target, Journal: string(e.opts.Journal), Alone: e.alone}
 	if known, ok := e.source.(factual); ok {
 		if plan.Value, err = known.facts(); err != nil {
 			return store.Plan{}, err

@@ -18,7 +18,8 @@ type pastRun struct {
 	run                  store.Run
 	plan                 store.Plan
 	database, collection string
-	total, journal       int64 // changes, and bytes
+	empty                bool  // the journal has nothing
+	journal              int64 // its bytes, as counted
 	priors               []*priorUndo
 	mu                   sync.Mutex
 	places               places
@@ -29,7 +30,7 @@ type pastRun struct {
 
 // nothing tells why there is nothing to undo, or "".
 func (p *pastRun) nothing() string {
-	if p.total == 0 {
+	if p.empty {
 		return "the run has changed nothing"
 	}
 	for _, prior := range p.priors {
@@ -64,9 +65,16 @@ func examine(ctx context.Context, s *store.Store, id, self string) (*pastRun, er
 	for _, p := range parts {
 		counts.Add(p.Counts)
 	}
-	past.journal, past.total = counts.Journal, counts.Changed+counts.Deleted+counts.Written
-	if counts.Journal == 0 {
-		return past, past.silent()
+	past.journal = counts.Journal
+	// The journal itself says whether there is something to undo. Without transactions the counts miss what an attempt has written
+	// whose answer was lost.
+	last, err := readSequence(ctx, s, store.JournalID{Run: run.ID})
+	if err != nil {
+		return nil, err
+	}
+	if last == nil {
+		past.empty = true
+		return past, past.silent(counts)
 	}
 	if err := refuseSecond(ctx, s, run.ID, self); err != nil {
 		return nil, err
@@ -74,19 +82,23 @@ func examine(ctx context.Context, s *store.Store, id, self string) (*pastRun, er
 	if past.priors, err = findPriors(ctx, s, run.ID, self); err != nil {
 		return nil, err
 	}
-	return past, past.look(ctx, s)
+	return past, past.look(last)
 }
 
 // silent judges a run without a journal. One that kept one has changed nothing that is left of it.
-func (p *pastRun) silent() error {
+func (p *pastRun) silent(counts store.Counts) error {
 	switch {
-	case p.total == 0:
-	case journal.Mode(p.plan.Journal) == journal.Off:
+	case counts.Journal > 0:
+		return fmt.Errorf("%w: the journal of %s was pruned", ErrNoUndo, p.run.ID)
+	case journal.Mode(p.plan.Journal) != journal.Off:
+		return nil
+	case counts.Changed+counts.Deleted+counts.Written > 0:
 		return fmt.Errorf("%w: %s kept no journal (its mode was off)", ErrNoUndo, p.run.ID)
+	case p.plan.Alone:
+		return fmt.Errorf("%w: %s kept no journal (its mode was off), and had no transactions: nobody knows whether it has changed something", ErrNoUndo, p.run.ID)
 	default:
-		p.total = 0
+		return nil
 	}
-	return nil
 }
 
 // hold keeps from being pruned what the undo reads: the run, and the earlier undos that it takes into account.
@@ -120,14 +132,7 @@ func (p *pastRun) did(op journal.Op) bool {
 }
 
 // look finds out from the journal's end which collection it is about, and whether it holds enough.
-func (p *pastRun) look(ctx context.Context, s *store.Store) error {
-	last, err := readSequence(ctx, s, store.JournalID{Run: p.run.ID})
-	if err != nil {
-		return err
-	}
-	if last == nil {
-		return fmt.Errorf("%w: the journal of %s was pruned", ErrNoUndo, p.run.ID)
-	}
+func (p *pastRun) look(last *sequence) error {
 	first, err := last.chunk.Head(0)
 	if err != nil {
 		return fmt.Errorf("the journal of run %s: %w", p.run.ID, err)

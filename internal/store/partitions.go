@@ -71,6 +71,8 @@ type Plan struct {
 	Sessions []WalkSession `bson:"sessions"`
 	// Journal is how much the run keeps for its undo.
 	Journal string `bson:"journal,omitempty"`
+	// Alone says that the server has no transactions: the counts of a chunk whose answer was lost can be too small.
+	Alone bool `bson:"alone,omitempty"`
 	// Held says that the run has paused before its final step, as asked.
 	Held bool `bson:"held,omitempty"`
 	// Target is what the run is about.
@@ -197,7 +199,7 @@ func (w *Walk) Lay(ctx context.Context, plan Plan, parts []Partition) error {
 	filter := bson.D{
 		{Key: "_id", Value: w.id(PlanNumber)}, {Key: "epoch", Value: w.epoch}, {Key: "planned", Value: bson.D{{Key: "$ne", Value: true}}},
 	}
-	facts := bson.D{{Key: "total", Value: plan.Total}, {Key: "target", Value: plan.Target}, {Key: "journal", Value: plan.Journal}}
+	facts := bson.D{{Key: "total", Value: plan.Total}, {Key: "target", Value: plan.Target}, {Key: "journal", Value: plan.Journal}, {Key: "alone", Value: plan.Alone}}
 	if plan.Value != nil {
 		facts = append(facts, bson.E{Key: "value", Value: plan.Value})
 	}
