@@ -84,12 +84,26 @@ func TestAnyBackfill(t *testing.T) {
 	h.search()
 }
 
+// foundOnce are seeds of a search that have found what is mended since. The fixed seeds end with them.
+var foundOnce = []uint64{ //nolint:gochecknoglobals // a list
+	1796094674113, // an undo without transactions that took back nothing: no count told of the changes
+	1796094673883, // rows that a validator refused half-way
+}
+
 func fixedSeeds() func() (uint64, bool) {
-	n := uint64(0)
+	n, later := uint64(0), slices.Clone(foundOnce)
 	return func() (uint64, bool) {
 		for n++; Generate(n).open(); n++ {
 		}
-		return n, n <= fixed
+		if n <= fixed {
+			return n, true
+		}
+		if len(later) == 0 {
+			return 0, false
+		}
+		seed := later[0]
+		later = later[1:]
+		return seed, true
 	}
 }
 

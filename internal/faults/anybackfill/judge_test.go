@@ -175,6 +175,9 @@ func (p *play) judgeMain(ctx context.Context, t *tally) error {
 	if p.gone {
 		return p.judgeGone()
 	}
+	if err := p.refusedRows(); err != nil {
+		return err
+	}
 	if err := p.judgeDocs(t); err != nil {
 		return err
 	}
@@ -239,6 +242,38 @@ func (p *play) failureOf(before bson.Raw) (backfill.Failure, bool) {
 	}
 	f, ok := p.fails[extOf(v)]
 	return f, ok
+}
+
+// refusedRows leaves out of what shall be the rows that a validator refused, which came half-way: of these failures are recorded by the
+// keys of the rows, and each must be of one.
+func (p *play) refusedRows() error {
+	if !p.forecast.rows || p.forecast.unsure != "" || p.c.Script.Source != "items" || !p.finished() || len(p.fails) == 0 || !disturbed(p.main.events, "validator") {
+		return nil
+	}
+	var rest []Row
+	for _, r := range p.c.Script.Rows {
+		kind, data, err := bson.MarshalValue(r.Key)
+		if err != nil {
+			return err
+		}
+		if f, failed := p.fails[extOf(bson.RawValue{Type: kind, Value: data})]; !failed {
+			rest = append(rest, r)
+		} else if !strings.Contains(f.Message, "failed validation") {
+			return found("reason", "the row with the key %d failed: %s", r.Key, f.Message)
+		}
+	}
+	state, err := outcomeOf(rest, p.first)
+	if err != nil {
+		return err
+	}
+	for key, d := range p.forecast.docs {
+		if doc, ok := state[key]; !ok {
+			d.after = nil
+		} else if d.after, err = bson.Marshal(doc); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // judgeDocs looks at each document.

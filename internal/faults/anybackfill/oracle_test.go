@@ -580,38 +580,18 @@ func keyValue(d bson.Raw) []byte {
 func (c *Case) foreseeRows(f *forecast, before map[string]bson.Raw) error {
 	f.rows = true
 	f.matched = len(c.Script.Rows)
-	state := map[string]bson.D{}
 	for key, d := range before {
 		f.docs[key] = &fate{before: d, after: d}
-		var doc bson.D
-		if err := bson.Unmarshal(d, &doc); err != nil {
-			return err
-		}
-		state[key] = doc
+	}
+	state, err := outcomeOf(c.Script.Rows, before)
+	if err != nil {
+		return err
 	}
 	last := 0
 	for _, r := range c.Script.Rows {
-		id := bson.RawValue{}
-		kind, data, err := bson.MarshalValue(fmt.Sprint(r.ID))
+		key, err := r.document()
 		if err != nil {
 			return err
-		}
-		id.Type, id.Value = kind, data
-		key := idKey(id)
-		doc, there := state[key]
-		switch r.Op {
-		case "put":
-			state[key] = bson.D{{Key: "_id", Value: fmt.Sprint(r.ID)}, {Key: "v", Value: fmt.Sprint(r.V)}}
-		case "del":
-			delete(state, key)
-		case "inc":
-			if there {
-				state[key] = with(doc, "m", func(v any) any { n, _ := v.(int32); return n + 1 })
-			}
-		case "set":
-			if there {
-				state[key] = with(doc, "w", func(any) any { return fmt.Sprint(r.V) })
-			}
 		}
 		if f.docs[key] == nil {
 			f.docs[key] = &fate{}
@@ -641,6 +621,46 @@ func (c *Case) foreseeRows(f *forecast, before map[string]bson.Raw) error {
 		}
 	}
 	return nil
+}
+
+// document is the key of the one that a row is about.
+func (r Row) document() (string, error) {
+	kind, data, err := bson.MarshalValue(fmt.Sprint(r.ID))
+	return idKey(bson.RawValue{Type: kind, Value: data}), err
+}
+
+// outcomeOf is what rows make of documents.
+func outcomeOf(rows []Row, before map[string]bson.Raw) (map[string]bson.D, error) {
+	state := map[string]bson.D{}
+	for key, d := range before {
+		var doc bson.D
+		if err := bson.Unmarshal(d, &doc); err != nil {
+			return nil, err
+		}
+		state[key] = doc
+	}
+	for _, r := range rows {
+		key, err := r.document()
+		if err != nil {
+			return nil, err
+		}
+		doc, there := state[key]
+		switch r.Op {
+		case "put":
+			state[key] = bson.D{{Key: "_id", Value: fmt.Sprint(r.ID)}, {Key: "v", Value: fmt.Sprint(r.V)}}
+		case "del":
+			delete(state, key)
+		case "inc":
+			if there {
+				state[key] = with(doc, "m", func(v any) any { n, _ := v.(int32); return n + 1 })
+			}
+		case "set":
+			if there {
+				state[key] = with(doc, "w", func(any) any { return fmt.Sprint(r.V) })
+			}
+		}
+	}
+	return state, nil
 }
 
 func with(doc bson.D, name string, change func(any) any) bson.D {
