@@ -53,7 +53,7 @@ func examine(ctx context.Context, s *store.Store, id, self string) (*pastRun, er
 	past := &pastRun{run: run}
 	walk := s.Walk(run.ID, 0)
 	if past.plan, err = walk.Plan(ctx); errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("%w: there is no journal of %s; either its script %s is no backfill, or it was pruned", ErrNoUndo, run.ID, run.Script)
+		return nil, fmt.Errorf("%w: there is no journal of %s: it ended before it had changed anything, or its journal was pruned, or its script %s is no backfill", ErrNoUndo, run.ID, run.Script)
 	} else if err != nil {
 		return nil, err
 	}
